@@ -1,0 +1,1 @@
+"""From the typed signature of `predict` to an OpenAPI document and the validation of inputs."""

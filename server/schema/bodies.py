@@ -1,0 +1,182 @@
+"""The bodies of requests and responses that are the same for every model, as components of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INPUT = {"$ref": "#/components/schemas/Input"}
+_OUTPUT = {"$ref": "#/components/schemas/Output"}
+_STATUSES = ["starting", "processing", "succeeded", "canceled", "failed"]
+
+
+def _time(title: str, description: str) -> dict[str, Any]:
+    return {"title": title, "type": "string", "format": "date-time", "description": description}
+
+
+_REQUEST: dict[str, Any] = {
+    "title": "PredictionRequest",
+    "type": "object",
+    "properties": {
+        "id": {
+            "title": "Id",
+            "type": "string",
+            "description": "A name of your own for this prediction. Without one the server makes it up.",
+        },
+        "input": _INPUT,
+        "context": {
+            "title": "Context",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Texts that the model can read beside its inputs, such as the name of a user.",
+        },
+    },
+}
+
+_RESPONSE: dict[str, Any] = {
+    "title": "PredictionResponse",
+    "type": "object",
+    "properties": {
+        "id": {"title": "Id", "type": "string", "description": "The id of the request, or the one made up for it."},
+        "status": {
+            "title": "Status",
+            "type": "string",
+            "enum": _STATUSES,
+            "description": "How far the prediction is. `succeeded`, `failed` and `canceled` are final.",
+        },
+        "input": _INPUT,
+        "output": _OUTPUT,
+        "error": {"title": "Error", "type": "string", "description": "Why it failed; only with the status `failed`."},
+        "logs": {"title": "Logs", "type": "string", "description": "What the model printed meanwhile."},
+        "metrics": {
+            "title": "Metrics",
+            "type": "object",
+            "properties": {
+                "predict_time": {
+                    "title": "Predict Time",
+                    "type": "number",
+                    "description": "Seconds that the model took.",
+                }
+            },
+            "additionalProperties": True,
+            "description": "`predict_time`, and what the model itself recorded.",
+        },
+        "version": {"title": "Version", "type": "string", "description": "The version of the model."},
+        "created_at": _time("Created At", "When the request arrived."),
+        "started_at": _time("Started At", "When the model began."),
+        "completed_at": _time("Completed At", "When it ended."),
+    },
+    "required": ["id", "status"],
+}
+
+_STATUS: dict[str, Any] = {
+    "title": "Status",
+    "description": "An enumeration.",
+    "enum": _STATUSES,
+    "type": "string",
+}
+
+_ERROR: dict[str, Any] = {
+    "title": "Error",
+    "description": "Why the request was not carried out.",
+    "type": "object",
+    "properties": {
+        "error": {"title": "Error", "type": "string", "description": "What is wrong, and what would help."},
+        "status": {"title": "Status", "type": "string", "enum": ["failed"]},
+    },
+    "required": ["error"],
+}
+
+_VALIDATION_ERROR: dict[str, Any] = {
+    "title": "ValidationError",
+    "description": "One way in which the request breaks the schema.",
+    "type": "object",
+    "properties": {
+        "loc": {
+            "title": "Location",
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "description": 'Where, such as `["body", "input", "prompt"]`; an item of a list is `"words/0"`.',
+        },
+        "msg": {"title": "Message", "type": "string", "description": "What is wrong."},
+        "type": {"title": "Error Type", "type": "string", "description": "`value_error.missing` or `value_error`."},
+    },
+    "required": ["loc", "msg", "type"],
+}
+
+_HTTP_VALIDATION_ERROR: dict[str, Any] = {
+    "title": "HTTPValidationError",
+    "description": "Every way in which the request breaks the schema.",
+    "type": "object",
+    "properties": {
+        "detail": {"title": "Detail", "type": "array", "items": {"$ref": "#/components/schemas/ValidationError"}}
+    },
+}
+
+_DISCOVERY: dict[str, Any] = {
+    "title": "Discovery",
+    "description": "Where everything is, as paths on this server.",
+    "type": "object",
+    "properties": {
+        "cog_version": {
+            "title": "Cog Version",
+            "type": "string",
+            "description": "The release of Cog whose behaviour this server has.",
+        }
+    },
+    "additionalProperties": {"type": "string"},
+    "required": ["cog_version"],
+}
+
+_HEALTH: dict[str, Any] = {
+    "title": "Health",
+    "description": "How the server and the model are.",
+    "type": "object",
+    "properties": {
+        "status": {
+            "title": "Status",
+            "type": "string",
+            "enum": ["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY", "DEFUNCT"],
+            "description": (
+                "`STARTING`: the model is being loaded. `READY`: it takes predictions. `BUSY`: it takes no more at "
+                "this moment. `SETUP_FAILED`: it could not be loaded. `UNHEALTHY`: the model's own check says no. "
+                "`DEFUNCT`: its process died and could not be replaced yet."
+            ),
+        },
+        "setup": {
+            "title": "Setup",
+            "type": "object",
+            "description": "The loading of the model.",
+            "properties": {
+                "status": {"title": "Status", "type": "string", "enum": ["starting", "succeeded", "failed"]},
+                "started_at": _time("Started At", "When it began."),
+                "completed_at": _time("Completed At", "When it ended."),
+                "logs": {"title": "Logs", "type": "string", "description": "What the model printed; why it failed."},
+            },
+            "required": ["status"],
+        },
+        "user_healthcheck_error": {
+            "title": "User Healthcheck Error",
+            "type": "string",
+            "description": "Why the status is `UNHEALTHY`.",
+        },
+        "version": {
+            "title": "Version",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "The versions of the parts of the server.",
+        },
+    },
+    "required": ["status"],
+}
+
+BODIES: dict[str, Any] = {
+    "PredictionRequest": _REQUEST,
+    "PredictionResponse": _RESPONSE,
+    "Status": _STATUS,
+    "HTTPValidationError": _HTTP_VALIDATION_ERROR,
+    "ValidationError": _VALIDATION_ERROR,
+    "Error": _ERROR,
+    "Discovery": _DISCOVERY,
+    "Health": _HEALTH,
+}
+"""Each schema under its name in `components.schemas`."""

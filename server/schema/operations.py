@@ -1,0 +1,144 @@
+"""The operations of the HTTP interface, as `paths` of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def paths(streaming: bool) -> dict[str, Any]:
+    """Every path.
+
+    Args:
+        streaming: whether the author marked the predictor with `@streaming`.
+    """
+    predict = _PREDICT | {"x-cog-streaming": True} if streaming else _PREDICT
+    return {
+        "/": {"get": _DISCOVER},
+        "/health-check": {"get": _CHECK_HEALTH},
+        "/predictions": {"post": predict},
+        "/predictions/{prediction_id}": {"put": _PREDICT_ONCE},
+        "/predictions/{prediction_id}/cancel": {"post": _CANCEL},
+        "/shutdown": {"post": _SHUT_DOWN},
+    }
+
+
+def _json(description: str, schema: str | None, **more: Any) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{schema}"} if schema else {}
+    return {"description": description, "content": {"application/json": {"schema": reference}}, **more}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+_PREDICTION_ID = {
+    "in": "path",
+    "name": "prediction_id",
+    "required": True,
+    "description": "The id of the prediction.",
+    "schema": {"title": "Prediction Id", "type": "string"},
+}
+
+_PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "required": False,
+    "description": "`respond-async`: answer at once with 202, instead of when the prediction has ended.",
+    "schema": {"title": "Prefer", "type": "string", "example": "respond-async"},
+}
+
+_WARNING = {
+    "X-Darkroom-Warning": {
+        "description": "Names the inputs of the request that the model does not have; they were ignored.",
+        "schema": {"type": "string"},
+    }
+}
+
+_INVALID = _json("Validation Error", "HTTPValidationError")
+_INVALID["content"]["text/plain"] = {"schema": {"type": "string"}}
+
+_REFUSALS = {
+    "400": _text("The body is not JSON."),
+    "409": _json("The server keeps no queue and is busy, or a prediction with this id has not ended.", "Error"),
+    "413": _text("The body is too large."),
+    "415": _text("The content type is not JSON."),
+    "422": _INVALID,
+    "429": _json(
+        "Too many predictions are waiting.",
+        "Error",
+        headers={
+            "Retry-After": {
+                "description": "Seconds after which to try again.",
+                "schema": {"type": "integer", "minimum": 1},
+            }
+        },
+    ),
+    "503": _json("The model is not loaded yet, could not be loaded, or the server is stopping.", "Error"),
+}
+
+_BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/PredictionRequest"}}}}
+
+_PREDICT = {
+    "summary": "Predict",
+    "description": "Run a single prediction on the model",
+    "operationId": "predict_predictions_post",
+    "parameters": [_PREFER],
+    "requestBody": _BODY,
+    "responses": {
+        "200": _json("Successful Response", "PredictionResponse", headers=_WARNING),
+        "202": _json("Accepted; it runs on by itself.", "PredictionResponse", headers=_WARNING),
+        **_REFUSALS,
+    },
+}
+
+_PREDICT_ONCE = {
+    "summary": "Predict once",
+    "description": (
+        "Run a prediction under an id of your own. While one with this id runs, the same request starts no second "
+        "one and is answered with 202 and its state, so it is safe to send again."
+    ),
+    "operationId": "predict_idempotent_predictions__prediction_id__put",
+    "parameters": [_PREDICTION_ID, _PREFER],
+    "requestBody": _BODY,
+    "responses": {
+        "200": _json("It has ended.", "PredictionResponse", headers=_WARNING),
+        "202": _json("It runs.", "PredictionResponse", headers=_WARNING),
+        **_REFUSALS,
+    },
+}
+
+_CANCEL = {
+    "summary": "Cancel",
+    "description": "Stop a prediction that runs or waits. Asking again does no harm.",
+    "operationId": "cancel_predictions__prediction_id__cancel_post",
+    "parameters": [_PREDICTION_ID],
+    "responses": {
+        "200": _json("Successful Response", None),
+        "404": _json("No prediction with this id runs or waits.", None),
+        "422": _json("Validation Error", "HTTPValidationError"),
+    },
+}
+
+_DISCOVERY = _json("Successful Response", "Discovery")
+_DISCOVERY["content"]["text/html"] = {"schema": {"type": "string"}}
+
+_DISCOVER = {
+    "summary": "Root",
+    "description": "Where everything is. A browser gets a page for people.",
+    "operationId": "root__get",
+    "responses": {"200": _DISCOVERY},
+}
+
+_CHECK_HEALTH = {
+    "summary": "Healthcheck",
+    "description": "How the server and the model are. The status code is always 200; look at `status` in the body.",
+    "operationId": "healthcheck_health_check_get",
+    "responses": {"200": _json("Successful Response", "Health")},
+}
+
+_SHUT_DOWN = {
+    "summary": "Shut down",
+    "description": "End the server, once the predictions that run have ended.",
+    "operationId": "shutdown_shutdown_post",
+    "responses": {"200": _json("The server is about to stop.", None)},
+}

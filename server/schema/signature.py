@@ -1,0 +1,140 @@
+"""What a predictor is, as plain data: the types of its inputs and of its output.
+
+The child process reads it off the Python function (`server.schema.inspect`) and sends it to the parent, which makes
+the OpenAPI document (`server.schema.openapi`) and the validation (`server.schema.validation`) from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """The kinds of value that cross the wire."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    PATH = "path"
+    """A file that the model sees as `cog.Path`; a URL on the wire."""
+    FILE = "file"
+    """A file that the model sees as an open binary file; a URL on the wire."""
+    SECRET = "secret"  # noqa: S105
+    """A string that the model sees as `cog.Secret` and that is never logged."""
+    ANY = "any"
+    """A JSON object of any content: `Any`, a plain `dict`, a `TypedDict`, an opaque type."""
+    MAPPING = "mapping"
+    """An object whose values are all of `items[0]`."""
+    LIST = "list"
+    """An array of `items[0]`."""
+    UNION = "union"
+    """One of `items`."""
+    MODEL = "model"
+    """An object with the named `fields`."""
+
+
+@dataclass(frozen=True)
+class ValueType:
+    """A type of input or output.
+
+    Attributes:
+        kind: what the value is on the wire.
+        items: the element type of a list or mapping, the members of a union; empty otherwise.
+        fields: the fields of a model, in order; empty otherwise.
+        nullable: whether `None` is a member (`Optional[T]`, `T | None`).
+    """
+
+    kind: Kind
+    items: tuple[ValueType, ...] = ()
+    fields: tuple[ModelField, ...] = ()
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class ModelField:
+    """A field of a structured output.
+
+    Attributes:
+        name: its key in the object.
+        type: its type.
+        required: false where the model gives a default or the field is optional.
+    """
+
+    name: str
+    type: ValueType
+    required: bool
+
+
+@dataclass(frozen=True)
+class InputField:
+    """One parameter of `predict`.
+
+    Attributes:
+        name: the parameter's name and its key in `input`.
+        type: its type.
+        required: whether a request must give it.
+        has_default: whether `default` is published (a default of null differs from none at all).
+        default: the JSON value used where a request leaves the input out.
+        description: what people read next to the field.
+        ge, le: inclusive bounds of a number.
+        min_length, max_length: inclusive bounds of a string's length, in characters.
+        regex: a pattern that a string must contain a match of.
+        choices: the values allowed, all strings or all numbers.
+        deprecated: whether clients should stop sending it.
+        accept: media types or extensions that a file picker should offer, as in HTML.
+    """
+
+    name: str
+    type: ValueType
+    required: bool
+    has_default: bool = False
+    default: Any = None
+    description: str | None = None
+    ge: float | None = None
+    le: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    regex: str | None = None
+    choices: tuple[str | int | float, ...] | None = None
+    deprecated: bool = False
+    accept: str | None = None
+
+
+class Display(StrEnum):
+    """How an output that arrives in pieces should be shown."""
+
+    LIST = "list"
+    CONCATENATE = "concatenate"
+
+
+@dataclass(frozen=True)
+class OutputType:
+    """What `predict` returns or yields.
+
+    Attributes:
+        type: the type of the returned value, or of one yielded item.
+        iterator: whether it arrives in pieces, or `None` where it is one value.
+    """
+
+    type: ValueType
+    iterator: Display | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The typed signature of `predict` (or `run`).
+
+    Attributes:
+        inputs: in the order of the source.
+        output: what comes back.
+        description: the function's docstring, or `None`.
+        streaming: whether the author marked it with `@cog.streaming`.
+    """
+
+    inputs: tuple[InputField, ...]
+    output: OutputType
+    description: str | None = None
+    streaming: bool = False

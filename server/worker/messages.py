@@ -1,0 +1,192 @@
+"""The messages between the HTTP process and the child that owns the model.
+
+One message is one frame (`server.worker.connection`). Big payloads stay on disk: a file travels as a `LocalFile`,
+wherever it sits inside an input or an output.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from server.schema.signature import Signature
+
+
+class LocalFile:
+    """A file on the disk that parent and child share.
+
+    Attributes:
+        path: absolute path.
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LocalFile) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"LocalFile({self.path!r})"
+
+
+class LogSource(StrEnum):
+    """Where a line of log was written."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class MetricMode(StrEnum):
+    """How a recorded metric joins what was recorded before under the same name."""
+
+    REPLACE = "replace"
+    INCREMENT = "increment"
+    APPEND = "append"
+    DELETE = "delete"
+
+
+class Command(Struct, frozen=True, tag=True):
+    """What the parent asks of the child."""
+
+
+class Predict(Command, frozen=True):
+    """Run one prediction.
+
+    Attributes:
+        id: unique among the predictions in flight.
+        input: validated JSON, in which files are `LocalFile`s; inputs left out take the predictor's defaults.
+        output_dir: an existing, empty folder, owned by the parent, for the files that this prediction puts out.
+        context: what the model reads as `current_scope().context`.
+    """
+
+    id: str
+    input: dict[str, Any]
+    output_dir: str
+    context: dict[str, str] = {}
+
+
+class Cancel(Command, frozen=True):
+    """Stop a prediction; nothing happens if it has ended."""
+
+    id: str
+
+
+class Healthcheck(Command, frozen=True):
+    """Run the predictor's own `healthcheck()`; `id` pairs the answer with the question."""
+
+    id: str
+
+
+class Shutdown(Command, frozen=True):
+    """Finish what runs, then exit with status 0."""
+
+
+class Event(Struct, frozen=True, tag=True):
+    """What the child tells the parent."""
+
+
+class Loaded(Event, frozen=True):
+    """The predictor was imported; `setup()` comes next.
+
+    Attributes:
+        signature: what it takes and returns.
+        concurrency: how many predictions may run at once, 1 or more.
+        has_healthcheck: whether the predictor has a `healthcheck()` of its own.
+    """
+
+    signature: Signature
+    concurrency: int
+    has_healthcheck: bool = False
+
+
+class Ready(Event, frozen=True):
+    """`setup()` returned."""
+
+
+class SetupFailed(Event, frozen=True):
+    """The predictor could not be imported, inspected or set up.
+
+    Attributes:
+        error: one line, `RuntimeError: setup boom`; the traceback is in the setup's logs.
+    """
+
+    error: str
+
+
+class Log(Event, frozen=True):
+    """Text that ends in a newline or a carriage return, except at the end of a prediction or of setup.
+
+    Attributes:
+        id: the prediction that wrote it, or `None` during setup.
+    """
+
+    id: str | None
+    source: LogSource
+    text: str
+
+
+class Output(Event, frozen=True):
+    """A value that `predict` put out.
+
+    Attributes:
+        value: JSON, in which files are `LocalFile`s inside the prediction's `output_dir`.
+        index: its place, from 0, where the predictor yields; `None` for the one value that it returns. An iterator
+            that yields nothing sends one `Output` with the value `[]` and no index.
+    """
+
+    id: str
+    value: Any
+    index: int | None = None
+
+
+class Metric(Event, frozen=True):
+    """A metric as the model recorded it (dots in `name` nest); `value` is what was recorded, not the sum."""
+
+    id: str
+    name: str
+    value: Any
+    mode: MetricMode = MetricMode.REPLACE
+
+
+class HealthResult(Event, frozen=True):
+    """The answer to a `Healthcheck`; `error` says why where `ok` is false."""
+
+    id: str
+    ok: bool
+    error: str | None = None
+
+
+class Succeeded(Event, frozen=True):
+    """The last event of a prediction that returned; `predict_time` is in seconds."""
+
+    id: str
+    predict_time: float
+
+
+class Failed(Event, frozen=True):
+    """The last event of a prediction that raised, or whose child died."""
+
+    id: str
+    error: str
+    predict_time: float
+
+
+class Canceled(Event, frozen=True):
+    """The last event of a prediction that was canceled, whatever its code made of that."""
+
+    id: str
+    predict_time: float
+
+
+AnyCommand = Predict | Cancel | Healthcheck | Shutdown
+AnyEvent = Loaded | Ready | SetupFailed | Log | Output | Metric | HealthResult | Succeeded | Failed | Canceled
+TerminalEvent = Succeeded | Failed | Canceled
+PredictionEvent = Log | Output | Metric | TerminalEvent
+"""The events that `Worker.run` yields: any number of the first three, then exactly one of the last three."""
