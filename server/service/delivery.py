@@ -1,0 +1,78 @@
+"""POSTs to receivers that may be slow, broken or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from server.service.client import discard_body, send_following
+
+logger = logging.getLogger(__name__)
+
+RETRY_DELAYS = tuple(0.2 * 2**attempt for attempt in range(12))
+"""Seconds between the attempts at a message that must arrive; 13.65 minutes in all."""
+
+_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_ATTEMPT_SECONDS = 30
+_MOST_REDIRECTS = 10
+_MOST_HELD_BYTES = 256 << 20
+
+
+class Delivery:
+    """Delivers JSON by POST.
+
+    Args:
+        client: what to send with.
+        retry_delays: seconds to wait before each further attempt.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, retry_delays: Sequence[float] = RETRY_DELAYS) -> None:
+        self._client = client
+        self._retry_delays = retry_delays
+        self._held_bytes = 0
+
+    async def attempt(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> int | None:
+        """POST once. Returns the status of the answer, or `None` where none came within 30 seconds; either is logged
+        where it means that the message was not taken."""
+        headers = {**headers, b"content-type": b"application/json"}
+        request = self._client.build_request("POST", url, content=body, headers=headers)
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                response = await send_following(self._client, request, _MOST_REDIRECTS)
+                await discard_body(response)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+            logger.warning("A webhook to %s got no answer: %s", _shown(url), str(error) or type(error).__name__)
+            return None
+        if not response.is_success:
+            logger.warning("A webhook to %s was answered %d.", _shown(url), response.status_code)
+        return response.status_code
+
+    async def insist(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> None:
+        """POST, and again after each delay while no answer comes or one that says to try later: 429, 500, 502, 503 or
+        504. Where too much waits to be tried again already, there is one attempt only."""
+        if not _try_again(await self.attempt(url, headers, body)):
+            return
+        if self._held_bytes + len(body) > _MOST_HELD_BYTES:
+            logger.error("A webhook to %s is given up: too many others wait to be tried again.", _shown(url))
+            return
+        self._held_bytes += len(body)
+        try:
+            for delay in self._retry_delays:
+                await asyncio.sleep(delay)
+                if not _try_again(await self.attempt(url, headers, body)):
+                    return
+            logger.error("A webhook to %s is given up after %d attempts.", _shown(url), 1 + len(self._retry_delays))
+        finally:
+            self._held_bytes -= len(body)
+
+
+def _try_again(status: int | None) -> bool:
+    return status is None or status in _RETRIED_STATUSES
+
+
+def _shown(url: httpx.URL) -> httpx.URL:
+    # Without what may be a secret.
+    return url.copy_with(userinfo=b"", query=None, fragment=None)
