@@ -102,6 +102,14 @@ class ShuttingDown(DarkroomError):
     """The server is stopping and takes no new predictions."""
 
 
+class StoreError(DarkroomError):
+    """What is kept of predictions could not be opened, read or written."""
+
+
+class StoreInUse(StoreError):
+    """Another process keeps its predictions in the same database."""
+
+
 class WorkerError(DarkroomError):
     """The worker process could not do what was asked."""
 

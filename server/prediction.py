@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from server.transcript import Transcript
 from server.worker.messages import (
     Canceled,
     Failed,
@@ -56,7 +57,6 @@ class Prediction:
         status: where it is.
         output: a value, or a growing list where the predictor yields; files are strings by now.
         has_output: whether anything was put out (`None` is a value).
-        logs: what the model wrote, whole.
         error: why it failed.
         metrics: what the model recorded, and `predict_time` in seconds.
         created_at, started_at, completed_at: in UTC.
@@ -68,12 +68,17 @@ class Prediction:
     status: Status = Status.STARTING
     output: Any = None
     has_output: bool = False
-    logs: str = ""
     error: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    _transcript: Transcript = field(default_factory=Transcript, repr=False)
+
+    @property
+    def logs(self) -> str:
+        """What the model wrote; of very long logs, the end."""
+        return str(self._transcript)
 
     def start(self) -> None:
         """Record that the worker has it."""
@@ -90,7 +95,7 @@ class Prediction:
             raise ValueError(f"prediction {self.id} has ended ({self.status}) and cannot take {event}")
         match event:
             case Log(text=text):
-                self.logs += text
+                self._transcript.append(text)
             case Output(value=value, index=None):
                 self.output, self.has_output = value, True
             case Output(value=value):

@@ -1,0 +1,1 @@
+raise AssertionError("this is not what `server` means")
