@@ -1,0 +1,38 @@
+"""The child process. `server.worker.process` starts it; nobody else should."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from server import cog
+from server.worker.child import Child
+from server.worker.connection import ChildConnection
+from server.worker.lifeline import give_up, hold
+
+
+def main() -> int:
+    """Serve one model; returns the exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--lifeline", type=int, required=True)
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--predictor", required=True)
+    parser.add_argument("--concurrency", type=int)
+    options = parser.parse_args()
+    # What is the parent's business must not look like the model's.
+    del sys.argv[1:]
+    hold(options.lifeline)
+    end = socket.socket(fileno=options.socket)
+    end.set_inheritable(False)
+    # The parent decides when to end. A handler, not SIG_IGN: that the programs that the model starts would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    cog.alias()
+    return Child(ChildConnection(end, give_up), options.directory, options.predictor, options.concurrency).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""How setting up went, as `/health-check` tells it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+MAX_LOG_LENGTH = 1 << 20
+"""How many characters of log are kept, about; the last ones."""
+
+
+@dataclass(frozen=True)
+class SetupReport:
+    """One attempt to set the model up.
+
+    Attributes:
+        status: where it is.
+        started_at: when its process was started, in UTC.
+        completed_at: when it succeeded or failed.
+        logs: what the model wrote; of a failure the traceback, or the reason, as well.
+        error: one line that says why it failed.
+    """
+
+    status: Literal["starting", "succeeded", "failed"]
+    started_at: datetime
+    completed_at: datetime | None = None
+    logs: str = ""
+    error: str | None = None
+
+
+class Setup:
+    """An attempt to set the model up, while it goes on."""
+
+    def __init__(self) -> None:
+        self._started_at = datetime.now(UTC)
+        self._outcome: SetupReport | None = None
+        self._texts: deque[str] = deque()
+        self._length = 0
+        self._dropped = 0
+
+    @property
+    def report(self) -> SetupReport:
+        """How it goes, or went."""
+        return self._outcome or SetupReport("starting", self._started_at, logs=self._logs())
+
+    def log(self, text: str) -> None:
+        """Add to the logs; the earliest are dropped where they get too long."""
+        self._texts.append(text)
+        self._length += len(text)
+        while self._length > MAX_LOG_LENGTH and len(self._texts) > 1:
+            dropped = len(self._texts.popleft())
+            self._length -= dropped
+            self._dropped += dropped
+
+    def succeed(self) -> None:
+        """Say that the model is ready."""
+        self._outcome = SetupReport("succeeded", self._started_at, datetime.now(UTC), self._logs())
+
+    def fail(self, error: str) -> None:
+        """Say that it is not, and why. The logs end with the reason, if they did not before."""
+        logs = self._logs()
+        if error not in logs:
+            logs += f"{error}\n"
+        self._outcome = SetupReport("failed", self._started_at, datetime.now(UTC), logs, error)
+
+    def _logs(self) -> str:
+        note = f"[the first {self._dropped} characters were dropped]\n" if self._dropped else ""
+        return note + "".join(self._texts)

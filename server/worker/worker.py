@@ -1,0 +1,261 @@
+"""The parent's side: keeps one child process that owns the model, and hands predictions to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+from server.errors import WorkerError, WorkerNotReady
+from server.schema.signature import Signature
+from server.worker.backoff import Backoff
+from server.worker.messages import HealthResult, Loaded, Predict, PredictionEvent, TerminalEvent
+from server.worker.process import WorkerProcess
+from server.worker.runs import Runs
+from server.worker.session import Session
+from server.worker.setup import Setup, SetupReport
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerState(StrEnum):
+    """What the worker can do now."""
+
+    STARTING = "starting"
+    """The child loads the model, for the first time or again."""
+    READY = "ready"
+    """It takes predictions."""
+    SETUP_FAILED = "setup_failed"
+    """The model could not be loaded, and never has been; that is final."""
+    STOPPED = "stopped"
+    """`stop` was called; that is final."""
+
+
+class Worker:
+    """A model in a process of its own, which is replaced when it dies. For one event loop.
+
+    Everything that the model writes is repeated by the logger `server.model`.
+
+    Args:
+        predictor: a reference such as `predict.py:Predictor`, relative to `directory`.
+        directory: the model's folder, and its current folder.
+        environment: variables for the model, added to those of this process.
+        concurrency: how many predictions may run at once; `None` leaves it to the model's `@concurrent`.
+        setup_timeout: seconds that loading the model may take; `None` is no limit.
+        cancel_grace: seconds that a canceled prediction may take to end. Then the child is killed and replaced.
+    """
+
+    def __init__(
+        self,
+        predictor: str,
+        directory: Path,
+        *,
+        environment: Mapping[str, str],
+        concurrency: int | None = None,
+        setup_timeout: float | None = None,
+        cancel_grace: float = 10.0,
+    ) -> None:
+        self._arguments = ["--directory", str(directory.absolute()), "--predictor", predictor]
+        if concurrency is not None:
+            self._arguments += ["--concurrency", str(concurrency)]
+        self._environment = environment
+        self._setup_timeout = setup_timeout
+
+        self._state = WorkerState.STARTING
+        self._setup = Setup()
+        self._signature: Signature | None = None
+        self._concurrency = concurrency or 1
+        self._has_been_ready = False
+        self._restarts = 0
+
+        self._runs = Runs(cancel_grace)
+        self._session: Session | None = None
+        self._supervision: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._is_loaded = asyncio.Event()
+        self._is_settled = asyncio.Event()
+
+    @property
+    def state(self) -> WorkerState:
+        """What the worker can do now."""
+        return self._state
+
+    @property
+    def setup(self) -> SetupReport:
+        """The latest attempt to set the model up."""
+        return self._setup.report
+
+    @property
+    def signature(self) -> Signature | None:
+        """What the predictor takes and returns; `None` until `loaded` returns."""
+        return self._signature
+
+    @property
+    def concurrency(self) -> int:
+        """How many predictions run at once; 1 until `loaded` returns, unless given."""
+        return self._concurrency
+
+    @property
+    def has_been_ready(self) -> bool:
+        """Whether setup has ever succeeded."""
+        return self._has_been_ready
+
+    @property
+    def restarts(self) -> int:
+        """How many children have been replaced."""
+        return self._restarts
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the child, which leads a process group; `None` between two."""
+        return self._session.pid if self._session else None
+
+    async def start(self) -> None:
+        """Start the child; does not wait for it."""
+        self._supervision = asyncio.create_task(self._supervise())
+
+    async def loaded(self) -> Signature:
+        """Wait until the predictor has been imported, before its `setup()`.
+
+        Raises:
+            WorkerError: that failed; the message is one line.
+        """
+        await self._is_loaded.wait()
+        if self._signature is None:
+            raise WorkerError(self.setup.error or "The worker was stopped before the predictor was loaded.")
+        return self._signature
+
+    async def settled(self) -> WorkerState:
+        """Wait until the state is not STARTING."""
+        while self._state is WorkerState.STARTING:
+            await self._is_settled.wait()
+        return self._state
+
+    async def run(self, command: Predict) -> AsyncGenerator[PredictionEvent, None]:
+        """Run a prediction; it begins with the first iteration, or when one of `concurrency` places is free.
+
+        Ends after exactly one terminal event, also when the child dies. Who stops earlier must close the iterator
+        (`contextlib.aclosing`): that cancels the prediction, and returns when the child has ended it.
+
+        Raises:
+            WorkerNotReady: the state is not READY.
+            WorkerError: a prediction with this id has not ended.
+        """
+        self._require_ready()
+        run = self._runs.add(command)
+        try:
+            while True:
+                event = await run.next()
+                yield event
+                if isinstance(event, TerminalEvent):
+                    return
+        finally:
+            if not run.ended.is_set():
+                run.abandon()
+                self._runs.cancel(run.id)
+                await run.ended.wait()
+
+    def cancel(self, id: str) -> None:
+        """Cancel a prediction. Nothing happens if it is unknown, has ended, or was canceled before."""
+        self._runs.cancel(id)
+
+    async def healthcheck(self) -> HealthResult:
+        """Run the predictor's own `healthcheck()`, if it has one; `error` is in Cog's words.
+
+        Raises:
+            WorkerNotReady: the state is not READY.
+        """
+        return await self._require_ready().healthcheck()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more predictions, let those that run end, and end the child and all that it has started.
+
+        Args:
+            grace: seconds that they may take to end. Then they fail, as those that wait for a place do at once.
+        """
+        self._set_state(WorkerState.STOPPED)
+        self._stopping.set()
+        self._runs.fail_waiting("The server was stopped before the prediction had begun.")
+        if self._session:
+            await self._session.stop(grace)
+        if self._supervision:
+            await asyncio.wait([self._supervision])
+            self._supervision.result()
+
+    def _require_ready(self) -> Session:
+        if self._state is WorkerState.READY and self._session:
+            return self._session
+        match self._state:
+            case WorkerState.SETUP_FAILED:
+                raise WorkerNotReady(f"The model could not be set up: {self.setup.error}")
+            case WorkerState.STOPPED:
+                raise WorkerNotReady("The worker has been stopped.")
+        raise WorkerNotReady("The model is being set up. Wait until it is ready.")
+
+    def _set_state(self, state: WorkerState) -> None:
+        if self._state is WorkerState.STOPPED:
+            return
+        self._state = state
+        if state is WorkerState.STARTING:
+            self._is_settled.clear()
+        else:
+            self._is_settled.set()
+            self._is_loaded.set()
+
+    async def _supervise(self) -> None:
+        backoff = Backoff()
+        while True:
+            self._setup = Setup()
+            reason = await self._live(backoff)
+            if self._stopping.is_set():
+                return
+            if self._setup.report.status == "starting":
+                self._setup.fail(reason)
+            if not self._has_been_ready:
+                self._set_state(WorkerState.SETUP_FAILED)
+                logger.error("The model could not be set up. %s", reason)
+                return
+            delay = backoff.next()
+            logger.error("%s A new process is started%s.", reason, f" in {delay:g} s" if delay else "")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
+                return
+            self._restarts += 1
+
+    async def _live(self, backoff: Backoff) -> str:
+        """One child's life; returns why it ended."""
+        reason = "The server was stopped before the prediction had ended."
+        try:
+            process = await WorkerProcess.start(self._arguments, self._environment)
+            session = self._session = Session(process, self._setup, self._runs, self._on_loaded, self._on_ready)
+            if self._stopping.is_set():
+                session.kill(reason)
+            reason = await session.run(self._setup_timeout)
+            if session.has_proved_to_work:
+                backoff.reset()
+        except OSError as error:
+            reason = f"The worker process could not be started: {error}"
+        finally:
+            self._session = None
+            if self._state is WorkerState.READY:
+                self._set_state(WorkerState.STARTING)
+            self._runs.fail_running(reason)
+        return reason
+
+    def _on_loaded(self, event: Loaded) -> None:
+        if self._signature is None:
+            self._signature = event.signature
+        elif self._signature != event.signature:
+            logger.warning("The inputs or the output of the predictor have changed. Restart the server to offer them.")
+        self._concurrency = event.concurrency
+        self._is_loaded.set()
+
+    def _on_ready(self) -> None:
+        if self._session and not self._stopping.is_set():
+            self._has_been_ready = True
+            self._runs.attach(self._session, self._concurrency)
+            self._set_state(WorkerState.READY)

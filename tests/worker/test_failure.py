@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from server.errors import PredictorNotFound
+from server.worker.failure import summarize, trace
+
+
+class BrokenError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+# As Cog writes them.
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("bad thing"), "ValueError: bad thing"),
+        (ValueError(), "ValueError: "),
+        (KeyError("k"), "KeyError: 'k'"),
+        (SystemExit(3), "SystemExit: 3"),
+        (ValueError("two\nlines"), "ValueError: two\nlines"),
+        (BrokenError(), "BrokenError: <exception str() failed>"),
+        (ValueError("\ud800"), "ValueError: \\ud800"),
+        (PredictorNotFound("There is no file x."), "There is no file x."),
+    ],
+)
+def test_summary(error: BaseException, text: str) -> None:
+    assert summarize(error) == text
+
+
+def test_the_trace_begins_where_the_models_code_does() -> None:
+    def predict() -> None:
+        raise ValueError("bad thing")
+
+    try:
+        predict()
+    except ValueError as error:
+        text = trace(error)
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert "in predict" in text
+    assert text.endswith("ValueError: bad thing\n")
+
+
+def test_our_own_errors_need_no_trace() -> None:
+    assert trace(PredictorNotFound("There is no file x.")) == "There is no file x.\n"
