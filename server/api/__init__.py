@@ -1,0 +1,1 @@
+"""Every HTTP route. FastAPI appears here and in `server.app` only."""

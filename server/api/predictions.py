@@ -1,0 +1,109 @@
+"""The routes under `/predictions`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from server.api.body import beside_the_loop, decode_body, read_body
+from server.api.models import PredictionRequest, check_id
+from server.api.responses import json_response
+from server.api.stream import event_stream, wants_stream
+from server.api.warning import warning_header
+from server.errors import InvalidRequest, Violation
+from server.prediction import Prediction, new_id
+from server.schema.validation import ValidInput
+from server.service.predictions import PredictionService
+from server.service.webhooks import Webhooks
+
+_PATIENCE = 0.5
+"""Seconds within which the end of a connection must be noticed."""
+
+
+def prediction_routes(service: PredictionService, webhooks: Webhooks, max_request_bytes: int) -> APIRouter:
+    """The routes; a body longer than `max_request_bytes` is refused."""
+    router = APIRouter()
+
+    @router.post("/predictions")
+    async def create(request: Request) -> Response:
+        body = await read_body(request, max_request_bytes)
+        asked = await beside_the_loop(body, decode_body, body)
+        id_ = new_id() if asked.id is None else check_id(asked.id)
+        valid = await beside_the_loop(body, service.validate, asked.input)
+        return await _predict(request, service, webhooks, id_, asked, valid)
+
+    @router.put("/predictions/{prediction_id}")
+    async def create_once(request: Request, prediction_id: str) -> Response:
+        body = await read_body(request, max_request_bytes)
+        asked = await beside_the_loop(body, decode_body, body)
+        if asked.id not in (None, prediction_id):
+            raise InvalidRequest([Violation(("body", "id"), "prediction ID must match the ID supplied in the URL")])
+        if running := service.get(prediction_id):
+            return _attach(request, service, running)
+        id_ = check_id(prediction_id)
+        valid = await beside_the_loop(body, service.validate, asked.input)
+        # The validation of a large body may have let another request with this id in.
+        if running := service.get(id_):
+            return _attach(request, service, running)
+        return await _predict(request, service, webhooks, id_, asked, valid)
+
+    @router.post("/predictions/{prediction_id}/cancel")
+    async def cancel(prediction_id: str) -> Response:
+        return json_response({}, 200 if service.cancel(prediction_id) else 404)
+
+    return router
+
+
+def _attach(request: Request, service: PredictionService, prediction: Prediction) -> Response:
+    if wants_stream(request):
+        return event_stream(service, prediction.id, {})
+    return json_response({**prediction.to_dict(), "input": prediction.input}, 202)
+
+
+async def _predict(
+    request: Request,
+    service: PredictionService,
+    webhooks: Webhooks,
+    id_: str,
+    asked: PredictionRequest,
+    valid: ValidInput,
+) -> Response:
+    streams = wants_stream(request)
+    webhook = webhooks.open(asked.webhook, asked.webhook_events_filter, request.headers)
+    prediction = service.create(id_, valid, asked.context, webhook, for_readers=streams)
+    headers = warning_header(id_, asked, valid, service.inputs)
+    if streams:
+        return event_stream(service, id_, headers)
+    # This alone, as in Cog: with anything beside it the client waits.
+    if request.headers.get("prefer", "").strip() == "respond-async":
+        return json_response({"id": id_, "status": "starting"}, 202, headers)
+    if not await _ended_before_the_client_left(request, service, id_):
+        return Response(status_code=499)
+    return json_response(prediction.to_response(), headers=headers)
+
+
+async def _ended_before_the_client_left(request: Request, service: PredictionService, id_: str) -> bool:
+    end = asyncio.create_task(service.wait(id_))
+    leave = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait((end, leave), return_when=asyncio.FIRST_COMPLETED)
+        return end.done()
+    finally:
+        if not end.done():
+            service.cancel(id_)
+        end.cancel()
+        leave.cancel()
+
+
+async def _disconnect(request: Request) -> None:
+    # uvicorn reads no further, and so notices no end, once the next request on the connection is there. Being asked
+    # again makes it go on.
+    message: Mapping[str, Any] = {}
+    while message.get("type") != "http.disconnect":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                message = await request.receive()

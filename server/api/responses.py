@@ -1,0 +1,99 @@
+"""What goes back: compact JSON, and one table from each error to its status and body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from server.errors import (
+    AtCapacity,
+    BodyTooLarge,
+    DarkroomError,
+    InvalidRequest,
+    MalformedBody,
+    NotReady,
+    PredictionExists,
+    QueueFull,
+    ShuttingDown,
+    UnexpectedBody,
+    UnsupportedContentType,
+)
+
+
+def json_response(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` as JSON without spaces, its keys in alphabetical order."""
+    body = msgspec.json.encode(dict(sorted(content.items())))
+    return Response(body, status, headers, media_type="application/json")
+
+
+def install_error_responses(app: FastAPI) -> None:
+    """Answer every exception that a route lets through; none ends the server."""
+    for error, (status, body) in _ANSWERS.items():
+        app.add_exception_handler(error, _handler(status, body))
+    app.add_exception_handler(HTTPException, _empty)
+    app.add_exception_handler(ClientDisconnect, _nobody)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _text(message: str) -> Callable[[DarkroomError], Response]:
+    return lambda error: Response(message.format(error), media_type="text/plain")
+
+
+def _error(error: DarkroomError) -> Response:
+    return json_response({"error": str(error), "status": "failed"})
+
+
+def _retry(error: DarkroomError) -> Response:
+    assert isinstance(error, QueueFull)
+    return json_response({"error": str(error), "status": "failed"}, headers={"Retry-After": str(error.retry_after)})
+
+
+def _violations(error: DarkroomError) -> Response:
+    assert isinstance(error, InvalidRequest)
+    return json_response({"detail": [{"loc": v.loc, "msg": v.msg, "type": v.type} for v in error.violations]})
+
+
+_ANSWERS: dict[type[DarkroomError], tuple[int, Callable[[DarkroomError], Response]]] = {
+    MalformedBody: (400, _text("Failed to parse the request body as JSON: {}")),
+    AtCapacity: (409, _error),
+    PredictionExists: (409, _error),
+    BodyTooLarge: (413, _text("Failed to buffer the request body: length limit exceeded")),
+    UnsupportedContentType: (415, _text("Expected request with `Content-Type: application/json`")),
+    InvalidRequest: (422, _violations),
+    UnexpectedBody: (422, _text("Failed to deserialize the JSON body into the target type: {}")),
+    QueueFull: (429, _retry),
+    NotReady: (503, _error),
+    ShuttingDown: (503, _error),
+}
+
+
+def _handler(
+    status: int, body: Callable[[DarkroomError], Response]
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(_: Request, error: Exception) -> Response:
+        assert isinstance(error, DarkroomError)
+        response = body(error)
+        response.status_code = status
+        return response
+
+    return answer
+
+
+async def _empty(_: Request, error: Exception) -> Response:
+    # No such path, or not by this method: Cog says so by the status alone.
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers=error.headers)
+
+
+async def _nobody(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    # uvicorn logs the traceback.
+    return json_response({"error": "Internal server error; the server's log says why.", "status": "failed"}, 500)

@@ -1,0 +1,47 @@
+"""What of a request Cog ignores in silence. So does this server, but not in silence."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+
+from server.api.models import PredictionRequest
+from server.schema.validation import ValidInput
+from server.service.webhooks import usable_url
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMES = 20
+_LONGEST_NAME = 40
+
+
+def warning_header(id: str, asked: PredictionRequest, valid: ValidInput, inputs: Sequence[str]) -> dict[str, str]:
+    """The header that names what was ignored, which is logged as well; no header where nothing was.
+
+    Args:
+        id: the prediction's.
+        asked: the request.
+        valid: what was taken of its inputs.
+        inputs: the names of those that the model has.
+    """
+    warning = " ".join(_complaints(asked, valid, inputs))
+    if not warning:
+        return {}
+    logger.warning("Prediction %s: %s", id, warning)
+    return {"X-Darkroom-Warning": warning}
+
+
+def _complaints(asked: PredictionRequest, valid: ValidInput, inputs: Sequence[str]) -> Iterator[str]:
+    if valid.unknown:
+        yield f"These inputs are unknown and were ignored: {_list(valid.unknown)}. The model has: {_list(inputs)}."
+    if asked.webhook is not None and not usable_url(asked.webhook):
+        yield f"The webhook is ignored: {_list([asked.webhook])} is not an http or https URL with a host."
+
+
+def _list(names: Sequence[str]) -> str:
+    # As JSON in ASCII, for no name that a client thought of may end the header or the line of the log.
+    shown = [json.dumps(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...") for name in names]
+    if len(shown) > _MOST_NAMES:
+        shown[_MOST_NAMES:] = [f"and {len(shown) - _MOST_NAMES} more"]
+    return ", ".join(shown) or "none"

@@ -1,0 +1,88 @@
+"""The socket, and the signals that end the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from server import __version__
+from server.app import create_app
+from server.errors import ListenError
+from server.manifest import Manifest
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def listen(settings: Settings, manifest: Manifest) -> None:
+    """Serve until Ctrl-C, SIGTERM or `POST /shutdown`, then return.
+
+    Predictions that run get `settings.shutdown_grace` seconds to end; a second signal ends them at once.
+
+    Raises:
+        ListenError: the address cannot be listened on.
+    """
+    with _bind(settings.host, settings.port) as listener:
+        app = create_app(settings, manifest)
+        # `server.options.start_logging` has configured the logging.
+        # A client that does not read its answer must not keep the server from ending.
+        patience = math.ceil(settings.shutdown_grace) + 1
+        # Its other parser, httptools, does not notice that a client has left who had sent the next request already.
+        config = uvicorn.Config(
+            app, http="h11", log_config=None, server_header=False, timeout_graceful_shutdown=patience
+        )
+        server = _Server(config, app.state.drain)
+        app.state.shutdown = server.stop
+        logger.info("Darkroom %s serves %s on %s", __version__, manifest.predictor, _url(listener))
+        server.run(sockets=[listener])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as error:
+        raise ListenError(
+            f"Cannot listen on port {port} of {host}: {error}. "
+            "Stop what uses it, or give another by --port and --host; --port 0 takes a free one."
+        ) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def stop(self) -> None:
+        """Take no more connections, and end when those that are open are done."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn waits for open connections before it ends the application, and they wait for their predictions.
+        drain = asyncio.ensure_future(self._drain())
+        await super().shutdown(sockets)
+        if self.force_exit:
+            drain.cancel()
+        with suppress(asyncio.CancelledError):
+            await drain
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own version raises the signal again once all is done, and so exits with its number; an orderly stop
+        # is a success and exits with 0.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield

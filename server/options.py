@@ -1,0 +1,82 @@
+"""From the declared settings to the flags of a command, and back to validated settings."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from server.manifest import load_manifest
+from server.settings import ModelSettings, environment_variables, unknown_variables
+
+logger = logging.getLogger(__name__)
+
+_Command = Callable[..., None]
+_METAVARS = {str: "TEXT", int: "INTEGER", float: "SECONDS"}
+
+
+def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
+    """Give a command a flag for every option of `settings`.
+
+    The command is called with the settings and the manifest of the current folder before its own parameters.
+
+    Raises:
+        click.UsageError: a value breaks its rule.
+        ManifestError: the folder does not say what to serve.
+    """
+
+    def decorate(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def run(**parameters: Any) -> None:
+            given = {name: parameters.pop(name) for name in settings.model_fields}
+            values = _validate(settings, {name: value for name, value in given.items() if value is not None})
+            start_logging(values.log_level)
+            for name in unknown_variables(dict(os.environ)):
+                logger.warning("The environment variable %s is not an option of Darkroom and is ignored.", name)
+            command(values, load_manifest(Path.cwd(), values.predictor), **parameters)
+
+        flagged: _Command = run
+        for name, field in reversed(settings.model_fields.items()):
+            flagged = _flag(name, field)(flagged)
+        return flagged
+
+    return decorate
+
+
+def start_logging(level: str) -> None:
+    """Log to standard error, one line an event, from `level` upwards."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    # A library that tells every request it makes would drown what this server has to say.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _flag(name: str, field: FieldInfo) -> Callable[[_Command], _Command]:
+    alternatives = get_args(field.annotation) or (field.annotation,)
+    choices = [alternative for alternative in alternatives if isinstance(alternative, str)]
+    metavar = "|".join(choices) or next(kind for type_, kind in _METAVARS.items() if type_ in alternatives)
+    default = "" if field.default is None else f" Default: {field.default}."
+    variables = ", ".join(environment_variables(name))
+    return click.option(
+        f"--{name.replace('_', '-')}", name, metavar=metavar, help=f"{field.description}{default} [{variables}]"
+    )
+
+
+def _validate(settings: type[ModelSettings], given: dict[str, Any]) -> ModelSettings:
+    try:
+        return settings(**given)
+    except ValidationError as invalid:
+        lines = [f"{_origin(error['loc'][0])}: {error['msg']}, not {error['input']!r}." for error in invalid.errors()]
+        raise click.UsageError("\n".join(lines)) from invalid
+
+
+def _origin(place: int | str) -> str:
+    # A value from the environment is located by its variable, one from a flag by the option.
+    name = str(place)
+    return name if name.isupper() else f"--{name.replace('_', '-')}"

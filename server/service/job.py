@@ -1,0 +1,74 @@
+"""What the server keeps of a prediction that has not ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from server.prediction import Prediction
+from server.schema.signature import Signature
+from server.service.slots import Place
+from server.service.updates import Updates
+from server.service.webhooks import Webhook
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A cancel ended the server's own work for a prediction."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A prediction that has not ended, and what it takes to run it.
+
+    Attributes:
+        prediction: its state.
+        signature: what its input was checked against.
+        place: its place in the queue, then its slot.
+        webhook: whom to tell.
+        for_readers: whether it ends when nobody reads along any more.
+        updates: who reads along.
+        in_worker: whether the worker has it, and so has to be told of a cancel.
+        canceled: whether somebody asked for its end.
+        failure: why the server gave up on it while the worker still has it.
+        ended: set once its state is terminal.
+    """
+
+    prediction: Prediction
+    signature: Signature
+    place: Place
+    webhook: Webhook
+    for_readers: bool
+    updates: Updates = field(default_factory=Updates)
+    in_worker: bool = False
+    canceled: bool = False
+    failure: str | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _work: asyncio.Task[Any] | None = None
+
+    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something for the prediction that its cancel may interrupt. One thing at a time.
+
+        Raises:
+            Interrupted: it was canceled, now or before.
+        """
+        self._work = task = asyncio.create_task(work)
+        if self.canceled:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self.canceled:
+                raise Interrupted from None
+            raise
+        finally:
+            self._work = None
+
+    def cancel(self) -> None:
+        """Ask for its end, and interrupt what is done for it."""
+        self.canceled = True
+        if self._work:
+            self._work.cancel()

@@ -1,0 +1,145 @@
+"""Every option of Darkroom, declared once: the command line, the environment and `docs/settings.md` come from here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "DARKROOM_"
+"""Every option can be set by the environment variable of this prefix and its name in capitals."""
+
+INHERITED_VARIABLES = {
+    "log_level": "COG_LOG_LEVEL",
+    "max_concurrency": "COG_MAX_CONCURRENCY",
+    "model_id": "MODEL_ID",
+    "model_revision": "MODEL_REVISION",
+    "port": "PORT",
+    "predictor": "COG_PREDICT_TYPE_STUB",
+    "setup_timeout": "COG_SETUP_TIMEOUT",
+}
+"""Variables that Cog, or `predict.py`, already reads for the same purpose; ours is stronger where both are set."""
+
+
+def environment_variables(option: str) -> list[str]:
+    """The environment variables that set an option, the strongest first."""
+    inherited = INHERITED_VARIABLES.get(option)
+    return [PREFIX + option.upper(), *([inherited] if inherited else [])]
+
+
+def _seconds_or_never(value: Any) -> Any:
+    # Cog takes 0, and anything that is no number, for "no limit"; we say so.
+    try:
+        seconds = float(value or 0)
+    except (TypeError, ValueError):
+        logger.warning("The setup timeout %r is not a number of seconds: no limit is set.", value)
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _level(value: Any) -> Any:
+    # Cog's runtime has the names of Rust's levels, its documents those of Python's.
+    name = str(value).lower()
+    return {"warn": "warning", "trace": "debug"}.get(name, name)
+
+
+class ModelSettings(BaseSettings):
+    """What is loaded, and how.
+
+    Raises:
+        pydantic.ValidationError: a value breaks its rule.
+    """
+
+    model_config = SettingsConfigDict(
+        alias_generator=AliasGenerator(validation_alias=lambda option: AliasChoices(*environment_variables(option))),
+        populate_by_name=True,
+        env_ignore_empty=True,
+        extra="forbid",
+    )
+
+    predictor: str | None = Field(
+        None, description="What is served, as file:name. Default: `predict` or `run` of cog.yaml."
+    )
+    model_id: str | None = Field(
+        None,
+        description="The model that predict.py loads: a folder, or an id on the Hugging Face Hub. "
+        "Default: predict.py decides; ours takes the model that ships inside.",
+    )
+    model_revision: str | None = Field(
+        None,
+        description="The commit, branch or tag of a model on the Hub. Default: what script/download-weights fetched.",
+    )
+    setup_timeout: Annotated[float | None, BeforeValidator(_seconds_or_never)] = Field(
+        None, description="Seconds that loading the model may take; 0 is no limit. Default: no limit."
+    )
+    max_concurrency: int | None = Field(
+        None,
+        ge=1,
+        description="Predictions that run at once. Default: `concurrency.max` of cog.yaml, else what "
+        "`@concurrent(max=N)` says, else 1.",
+    )
+    cancel_grace: float = Field(
+        10.0,
+        ge=0,
+        description="Seconds that a canceled prediction may take to end; then its process is killed and replaced.",
+    )
+    max_file_bytes: int = Field(1 << 30, ge=1, description="The largest file that an input may point to, in bytes.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = Field(
+        "info", description="The least severe message to log."
+    )
+
+
+class Settings(ModelSettings):
+    """How the HTTP server listens, waits and stops, and what it serves.
+
+    Raises:
+        pydantic.ValidationError: a value breaks its rule.
+    """
+
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 is every address of this machine.")
+    port: int = Field(5000, ge=0, le=65535, description="The port to listen on; 0 is any free one.")
+    queue_size: int = Field(
+        100,
+        ge=0,
+        description="Predictions that may wait for their turn. 0: none, and a busy server answers 409 as Cog does.",
+    )
+    max_request_bytes: int = Field(100 << 20, ge=1, description="The largest request body, in bytes.")
+    shutdown_grace: float = Field(
+        8.0, ge=0, description="Seconds that running predictions may take to end once the server is told to stop."
+    )
+
+
+def unknown_variables(environment: dict[str, str]) -> list[str]:
+    """The names in `environment` that look like options and are none, so that a typing error does not pass unseen."""
+    known = {variable for option in Settings.model_fields for variable in environment_variables(option)}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def reference() -> str:
+    """`docs/settings.md`: the table of all options, in Markdown."""
+    rows = [
+        "# Settings",
+        "",
+        "Every option is a flag of `darkroom serve` and an environment variable; the flag is stronger, and of two",
+        "variables the first. `darkroom predict` and `darkroom schema` take those marked with a star.",
+        "`python -m server.settings > docs/settings.md` made this page; a test fails where the two differ.",
+        "",
+        "| Flag | Environment | Default | Meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for option, field in Settings.model_fields.items():
+        star = "*" if option in ModelSettings.model_fields else ""
+        variables = ", ".join(f"`{variable}`" for variable in environment_variables(option))
+        default = "" if field.default is None else f"`{field.default}`"
+        choices = [argument for argument in get_args(field.annotation) if isinstance(argument, str)]
+        meaning = (field.description or "") + (f" One of {', '.join(choices)}." if choices else "")
+        rows.append(f"| `--{option.replace('_', '-')}`{star} | {variables} | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from server import __version__
+from tests.api.clients import appears, client_of
+from tests.conftest import Serve, Server
+
+NOT_READY = (
+    '{"error":"Setup has not finished yet. Wait until it has finished, or GET /health-check for status.",'
+    '"status":"failed"}'
+)
+
+
+@pytest.fixture(scope="module")
+def repeat(serve_module: Serve) -> Server:
+    return serve_module("repeat_back")
+
+
+def test_ready(repeat: Server) -> None:
+    response = repeat.client.get("/health-check")
+    assert response.status_code == 200
+    assert response.text.startswith('{"setup":{')
+    assert '"status":"READY"' in response.text
+    health = response.json()
+    assert health.keys() == {"setup", "status", "version"}
+    assert health["version"] == {
+        "coglet": "0.23.1",
+        "darkroom": __version__,
+        "python": platform.python_version(),
+        "python_sdk": "0.23.1",
+    }
+    assert health["setup"].keys() == {"started_at", "completed_at", "status", "logs"}
+    assert health["setup"]["status"] == "succeeded"
+    started, completed = (datetime.fromisoformat(health["setup"][key]) for key in ("started_at", "completed_at"))
+    assert started.tzinfo == UTC
+    assert started <= completed <= datetime.now(UTC)
+
+
+def test_before_setup_is_over(serve: Serve, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    server = serve("wait_in_setup", ready=False, env={"GO": str(go)})
+    health = server.health()
+    assert health["status"] == "STARTING"
+    assert health["setup"].keys() == {"started_at", "status"}
+    assert health["setup"]["status"] == "starting"
+    refuse_predictions(server)
+    go.touch()
+    health = server.wait_for_health("READY")
+    assert "setup waits\n" in health["setup"]["logs"]
+    assert server.predict(text="a").json()["output"] == "a"
+
+
+def test_after_setup_has_failed(serve: Serve) -> None:
+    server = serve("raise_in_setup", ready=False)
+    health = server.wait_for_health("SETUP_FAILED")
+    assert health["setup"]["status"] == "failed"
+    assert health["setup"]["completed_at"]
+    assert "Traceback (most recent call last):" in health["setup"]["logs"]
+    assert "RuntimeError: the weights are gone" in health["setup"]["logs"]
+    refuse_predictions(server)
+    assert server.health()["status"] == "SETUP_FAILED"
+
+
+def refuse_predictions(server: Server) -> None:
+    for method, path in (("POST", "/predictions"), ("PUT", "/predictions/a")):
+        for headers in ({}, {"Prefer": "respond-async"}):
+            response = server.client.request(method, path, json={"input": {"unheard_of": 1}}, headers=headers)
+            assert (response.status_code, response.text) == (503, NOT_READY)
+    assert (
+        server.client.post("/predictions", content=b"{", headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
+    cancel = server.client.post("/predictions/a/cancel")
+    assert (cancel.status_code, cancel.text) == (404, "{}")
+
+
+def test_a_predictor_that_cannot_be_imported(serve: Serve) -> None:
+    server = serve("absent", ready=False)
+    health = server.wait_for_health("SETUP_FAILED")
+    assert "absent.py" in health["setup"]["logs"]
+    response = server.client.get("/openapi.json")
+    assert (response.status_code, response.text) == (503, '{"error":"OpenAPI schema not available"}')
+
+
+async def test_a_model_that_cannot_be_replaced(serve: Serve, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    server = serve("break_on_file", env={"BROKEN": str(broken)})
+    first = server.predict().json()["output"]
+    broken.touch()
+    os.kill(first, signal.SIGKILL)
+    health = server.wait_for_health("DEFUNCT")
+    assert "RuntimeError: broken" in health["setup"]["logs"]
+    async with client_of(server.url) as client:
+        waiting = asyncio.create_task(client.put("/predictions/w", json={}))
+        while (await client.put("/predictions/w", json={"input": 1})).status_code != 202:
+            pass
+        broken.unlink()
+        assert (await waiting).json()["output"] != first
+    assert server.health()["status"] == "READY"
+
+
+def test_the_models_own_check(serve: Serve, tmp_path: Path) -> None:
+    well = tmp_path / "well"
+    well.touch()
+    server = serve("unwell", env={"WELL": str(well)})
+    well.unlink()
+    health = server.health()
+    assert health["status"] == "UNHEALTHY"
+    assert health["user_healthcheck_error"] == "Healthcheck failed: user-defined healthcheck returned False"
+    # It is information; predictions are still taken.
+    assert server.predict(text="a").json()["output"] == "a"
+    well.touch()
+    assert server.health().keys() == {"setup", "status", "version"}
+
+
+async def test_busy_and_unhealthy_is_unhealthy(serve: Serve, tmp_path: Path) -> None:
+    server = serve("unwell", env={"WELL": str(tmp_path / "well")}, ready=False)
+    server.wait_for_health("UNHEALTHY")
+    async with client_of(server.url) as client:
+        running = asyncio.create_task(client.post("/predictions", json={"input": {"go": str(tmp_path / "go")}}))
+        await appears(tmp_path / "go.started")
+        assert (await client.get("/health-check")).json()["status"] == "UNHEALTHY"
+        (tmp_path / "go").touch()
+        assert (await running).json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("path", ["/health-check", "/", "/openapi.json", "/docs"])
+def test_head(repeat: Server, path: str) -> None:
+    response = repeat.client.head(path)
+    assert response.status_code == 200
+    assert response.content == b""

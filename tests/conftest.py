@@ -1,0 +1,137 @@
+"""Real servers for the tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PREDICTORS = ROOT / "tests" / "predictors"
+
+
+@dataclass
+class Server:
+    """A `darkroom serve` process.
+
+    Attributes:
+        url: where it listens.
+        client: an HTTP client with that base URL; it waits up to a minute.
+        process: the HTTP process.
+        lines: what it has logged so far.
+    """
+
+    url: str
+    client: httpx.Client
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def health(self) -> dict[str, Any]:
+        """The body of `/health-check`."""
+        body: dict[str, Any] = self.client.get("/health-check").json()
+        return body
+
+    def wait_for_health(self, *statuses: str) -> dict[str, Any]:
+        """Ask until the health is one of `statuses` (READY unless given)."""
+        statuses = statuses or ("READY",)
+        while (health := self.health())["status"] not in statuses:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+                raise RuntimeError(f"the server has ended:\n{''.join(self.lines)}")
+        return health
+
+    def predict(self, **input: Any) -> httpx.Response:
+        """POST a prediction and wait for its end."""
+        return self.client.post("/predictions", json={"input": input})
+
+    def stop(self, timeout: float = 30) -> int:
+        """Ask it to end by SIGTERM and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+@contextmanager
+def running_server(predictor: str | Path, *, ready: bool = True, **settings: Any) -> Iterator[Server]:
+    """Run `darkroom serve`, and end it afterwards.
+
+    Args:
+        predictor: the name of a file in `tests/predictors` without its ending, or a folder that has a cog.yaml.
+        ready: whether to wait until the model is set up.
+        settings: options of `darkroom serve` by name, and `env`, a mapping of further environment variables.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings.pop("env", {})}
+    if isinstance(predictor, str):
+        directory = PREDICTORS
+        settings.setdefault("predictor", f"{predictor}.py:Predictor")
+    else:
+        directory = predictor
+    flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "serve", "--port", "0", *flags],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    lines: list[str] = []
+    url = _url_in(process, lines)
+    # What the server logs must be read for as long as it runs, or a full pipe stops it.
+    drain = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+    drain.start()
+    try:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            server = Server(url, client, process, lines)
+            if ready:
+                health = server.wait_for_health("READY", "SETUP_FAILED")
+                assert health["status"] == "READY", health["setup"]["logs"]
+            yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        drain.join()
+        if process.stderr:
+            process.stderr.close()
+
+
+def _url_in(process: subprocess.Popen[str], lines: list[str]) -> str:
+    for line in process.stderr or ():
+        lines.append(line)
+        if match := re.search(r"serves .* on (http://[\d.]+:\d+)", line):
+            return match.group(1)
+    raise RuntimeError(f"the server ended with {process.wait()}:\n{''.join(lines)}")
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that end with the test; the arguments are those of `running_server`."""
+    with ExitStack() as stack:
+        yield lambda predictor, **settings: stack.enter_context(running_server(predictor, **settings))
+
+
+@pytest.fixture(scope="module")
+def serve_module() -> Iterator[Serve]:
+    """Start servers that end with the module."""
+    with ExitStack() as stack:
+        yield lambda predictor, **settings: stack.enter_context(running_server(predictor, **settings))

@@ -1,0 +1,192 @@
+"""`darkroom` as a person at a terminal meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import PREDICTORS, ROOT, Serve
+
+
+def darkroom(*arguments: str, cwd: Path = PREDICTORS, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def predict(predictor: str, *arguments: str, cwd: Path = PREDICTORS) -> subprocess.CompletedProcess[str]:
+    return darkroom("predict", "--predictor", str(PREDICTORS / f"{predictor}.py:Predictor"), *arguments, cwd=cwd)
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("predict",), ("schema",)])
+def test_help_is_readable_at_eighty_columns(command: tuple[str, ...]) -> None:
+    result = darkroom(*command, "--help", COLUMNS="80")
+    assert result.returncode == 0
+    assert "Usage: darkroom" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines() if "curl" not in line) <= 80
+
+
+def test_help_names_the_environment_variables() -> None:
+    assert "[DARKROOM_PORT, PORT]" in darkroom("serve", "--help").stdout
+
+
+def test_an_option_that_breaks_its_rule_is_a_usage_error() -> None:
+    result = darkroom("serve", "--predictor", "greet.py:Predictor", "--queue-size", "-1")
+    assert result.returncode == 2
+    assert "--queue-size: Input should be greater than or equal to 0, not '-1'" in result.stderr
+
+
+def test_a_variable_that_breaks_its_rule_is_named() -> None:
+    result = darkroom("serve", DARKROOM_PORT="tcp://10.0.0.1:5000")
+    assert result.returncode == 2
+    assert "DARKROOM_PORT: Input should be a valid integer" in result.stderr
+
+
+def test_a_misspelt_variable_is_reported() -> None:
+    result = darkroom("schema", "--predictor", "greet.py:Predictor", DARKROOM_PROT="80")
+    assert result.returncode == 0
+    assert "DARKROOM_PROT is not an option of Darkroom" in result.stderr
+
+
+def test_a_folder_without_a_model_is_an_error_of_one_line(tmp_path: Path) -> None:
+    result = darkroom("serve", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("darkroom: There is no cog.yaml in ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_text_goes_to_standard_output_and_nothing_else_does() -> None:
+    result = predict("greet", "-i", "name=you", "-i", "times=2")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "hello you hello you\n"
+    assert "predict_time" in result.stderr
+
+
+def test_text_goes_to_the_file_named(tmp_path: Path) -> None:
+    result = predict("greet", "-i", "name=you", "-o", str(tmp_path / "greeting.txt"))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "greeting.txt").read_text() == "hello you\n"
+    assert result.stdout == ""
+
+
+def test_values_are_read_as_their_types(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("content")
+    inputs = ["flag=true", "scale=2", "words=a", "words=b=c", "sizes=[1,2]", "sizes=3", "either=x", 'options={"a":1}']
+    result = predict("describe", *(f"-i{text}" for text in [*inputs, "file=@in.txt"]), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {
+        "flag": True,
+        "scale": 2,
+        "words": ["a", "b=c"],
+        "sizes": [1, 2, 3],
+        "either": "x",
+        "options": {"a": 1},
+        "file": "content",
+    }
+
+
+def test_files_keep_their_names_in_this_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    (tmp_path / "b.bin").write_bytes(b"B")
+    result = predict("copy_files", "-i", "files=@a.txt", "-i", f"files=@{tmp_path / 'b.bin'}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "copy-0.txt").read_text() == "A"
+    assert (tmp_path / "copy-1.bin").read_bytes() == b"B"
+    assert "Wrote copy-0.txt\nWrote copy-1.bin" in result.stderr
+
+
+def test_files_are_numbered_after_the_name_given(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    output = tmp_path / "new" / "out.txt"
+    result = predict("copy_files", "-i", "files=@a.txt", "-i", "files=@a.txt", "-o", str(output), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in output.parent.iterdir()) == ["out-1.txt", "out.txt"]
+
+
+def test_a_name_that_contradicts_the_format_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    result = predict("copy_files", "-i", "files=@a.txt", "-o", "out.png", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "the model made .txt" in result.stderr
+
+
+def test_the_models_own_logs_are_shown() -> None:
+    result = predict("draw_bar")
+    assert result.returncode == 0, result.stderr
+    assert "before the bar" in result.stderr
+    assert "after the bar" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("predictor", "arguments", "reason"),
+    [
+        ("greet", ["-i", "name"], "there is no `=`"),
+        ("greet", ["-i", "name=a", "-i", "nmae=b"], "input.nmae: the model has no such input; it takes name, times"),
+        ("greet", ["-i", "name=a", "-i", "name=b"], "input.name: it is given twice"),
+        ("greet", [], "input.name: Field required"),
+        ("greet", ["-i", "name=a", "-i", "times=9"], "input.times: 9 is greater than the maximum of 3"),
+        ("greet", ["-i", "name=a", "-i", "times=two"], 'input.times: "two" is not of type "integer"'),
+        ("copy_files", ["-i", "files=@missing.png"], "there is no file"),
+        ("raise_error", ["-i", "message=no luck"], "ValueError: no luck"),
+        ("raise_in_setup", [], "RuntimeError: the weights are gone"),
+        ("absent", [], "absent.py"),
+    ],
+)
+def test_a_failure_exits_with_the_reason_and_no_traceback_of_ours(
+    predictor: str, arguments: list[str], reason: str
+) -> None:
+    result = predict(predictor, *arguments)
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert "server/oneoff.py" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_failure_shows_what_the_model_logged() -> None:
+    assert "about to fail" in predict("raise_error").stderr
+
+
+def test_schema_prints_openapi_without_setting_up() -> None:
+    result = darkroom("schema", "--predictor", "raise_in_setup.py:Predictor")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["components"]["schemas"]["Output"] == {"title": "Output", "type": "string"}
+
+
+def test_schema_reports_a_signature_that_cannot_be_served(tmp_path: Path) -> None:
+    (tmp_path / "predict.py").write_text("def predict(x: bytes) -> str:\n    return ''\n")
+    (tmp_path / "cog.yaml").write_text("predict: predict.py:predict\n")
+    result = darkroom("schema", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "predict.py:1: x: " in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_cleanly(number: signal.Signals, serve: Serve) -> None:
+    server = serve("greet")
+    child = int(subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True).stdout)
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    assert "Traceback" not in "".join(server.lines)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_port_in_use_is_an_error_of_one_line(serve: Serve) -> None:
+    port = httpx.URL(serve("greet").url).port
+    result = darkroom("serve", "--predictor", "greet.py:Predictor", "--port", str(port))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"darkroom: Cannot listen on port {port} of 127.0.0.1")
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from server.settings import ModelSettings, Settings, environment_variables, reference, unknown_variables
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in Settings.model_fields:
+        for variable in environment_variables(option):
+            monkeypatch.delenv(variable, raising=False)
+
+
+def test_the_document_is_current() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == reference()
+
+
+def test_every_option_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_our_variable_is_stronger_than_cogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "7001")
+    assert Settings().port == 7001
+    monkeypatch.setenv("DARKROOM_PORT", "7002")
+    assert Settings().port == 7002
+
+
+def test_a_flag_is_stronger_than_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_PORT", "7002")
+    assert Settings(port=7003).port == 7003
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_ID", "")
+    assert ModelSettings().model_id is None
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", None), ("-1", None), ("", None), ("2.5", 2.5)])
+def test_no_setup_timeout_is_written_as_zero(
+    value: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COG_SETUP_TIMEOUT", value)
+    assert ModelSettings().setup_timeout == seconds
+
+
+def test_a_setup_timeout_that_is_no_number_is_no_limit_and_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("COG_SETUP_TIMEOUT", "soon")
+    assert ModelSettings().setup_timeout is None
+    assert "'soon' is not a number of seconds" in caplog.text
+
+
+@pytest.mark.parametrize(("written", "level"), [("WARN", "warning"), ("Info", "info"), ("trace", "debug")])
+def test_log_levels_are_read_in_cogs_spelling(written: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COG_LOG_LEVEL", written)
+    assert ModelSettings().log_level == level
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("PORT", "70000"), ("PORT", "http"), ("QUEUE_SIZE", "-1"), ("MAX_CONCURRENCY", "0"), ("LOG_LEVEL", "loud")],
+)
+def test_a_value_that_breaks_its_rule_is_refused(option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"DARKROOM_{option}", value)
+    with pytest.raises(ValidationError, match=f"DARKROOM_{option}"):
+        Settings()
+
+
+def test_a_misspelt_variable_is_found() -> None:
+    environment = {"DARKROOM_PROT": "80", "DARKROOM_PORT": "80", "PATH": "/bin"}
+    assert unknown_variables(environment) == ["DARKROOM_PROT"]
