@@ -1,0 +1,21 @@
+"""What can go wrong in the engine. A message names the value, the rule that it breaks and the remedy."""
+
+
+class DiffusionError(Exception):
+    """Any of the errors below; its message is written for the person who sent the request or started the server."""
+
+
+class ModelError(DiffusionError):
+    """The model cannot be found, fetched or loaded."""
+
+
+class InputError(DiffusionError):
+    """The loaded model cannot do what an input asks for."""
+
+
+class PicturesWithheld(DiffusionError):
+    """The model's own safety checker blacked out every picture of the request."""
+
+
+class OutOfMemory(DiffusionError):
+    """The request needs more memory than the device has left."""

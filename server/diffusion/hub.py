@@ -1,0 +1,210 @@
+"""Where a model is: in a folder, or in the local cache of the Hugging Face Hub."""
+
+import glob
+import hashlib
+import logging
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import RepoFile, constants
+from huggingface_hub.errors import (
+    CachedRepoTreeNotFoundError,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
+
+from server.diffusion.errors import ModelError
+from server.diffusion.files import INDEX, default_variant, list_files, needed_files, read_index, variants
+
+_log = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+# The cache keeps names of commits as git does, in `refs/`; this one is the commit that was fetched last, so that the
+# server loads the same one, whatever became of the branch on the Hub.
+_FETCHED = "darkroom"
+
+_LARGE = constants.DOWNLOAD_CHUNK_SIZE
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """The folder of a model on this disk. A model of the Hub that is not in the cache yet is fetched first.
+
+    Args:
+        model: a folder, or an id on the Hugging Face Hub.
+        revision: a commit, branch or tag of a model on the Hub; `None` is what was fetched last, else its main branch.
+
+    Raises:
+        ModelError: it is neither on the disk nor to be had from the Hub.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if revision:
+            _log.warning("Warning: the revision %s has no effect, because the model is a folder: %s.", revision, folder)
+        return folder
+    if not _HUB_ID.fullmatch(model) or model.startswith("."):
+        raise ModelError(
+            f"There is no folder {folder.absolute()}. Set MODEL_ID to a folder that holds a diffusers pipeline, or to "
+            "the id of a model on the Hugging Face Hub, such as owner/name."
+        )
+    revision = revision or _fetched_commit(model)
+    return _find_in_cache(model, revision or constants.DEFAULT_REVISION) or download(model, revision)
+
+
+def download(model: str, revision: str | None = None, variant: str | None = None) -> Path:
+    """Fetch what a pipeline needs from the Hub into the local cache, resuming what an earlier run left.
+
+    Args:
+        model: the id on the Hugging Face Hub.
+        revision: a commit, branch or tag; `None` is the main branch.
+        variant: which weights, such as `fp16`; `None` is those without a name, or the only ones that there are.
+
+    Returns:
+        The snapshot's folder, named by the commit.
+
+    Raises:
+        ModelError: the model cannot be had, or is no pipeline in safetensors.
+    """
+    try:
+        folder = Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)).parent
+        index, files = read_index(folder), _list_repository(model, folder.name)
+        if variant is None:
+            variant = default_variant(index, files)
+        elif variant not in (offered := variants(index, files)):
+            kinds = ", ".join(sorted(kind or "(no name)" for kind in offered))
+            raise ModelError(f"{model} has no weights of the variant {variant!r}; it has: {kinds}.")
+        names = needed_files(index, files, variant)
+        for name in names:
+            if _LARGE <= files[name] <= constants.MAX_HTTP_DOWNLOAD_SIZE and not (folder / name).exists():
+                _fetch_large(model, folder.name, name)
+        # The rest, and the snapshot's links to all of it.
+        patterns = [glob.escape(name) for name in names]
+        huggingface_hub.snapshot_download(model, revision=folder.name, allow_patterns=patterns)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _explain(model, revision, error) from error
+    reference = _repository(model) / "refs" / _FETCHED
+    reference.parent.mkdir(exist_ok=True)
+    reference.write_text(folder.name)
+    return folder
+
+
+def _repository(model: str) -> Path:
+    return Path(constants.HF_HUB_CACHE) / constants.REPO_ID_SEPARATOR.join(["models", *model.split("/")])
+
+
+def _fetched_commit(model: str) -> str | None:
+    reference = _repository(model) / "refs" / _FETCHED
+    return reference.read_text().strip() if reference.is_file() else None
+
+
+def _find_in_cache(model: str, revision: str) -> Path | None:
+    """The snapshot's folder, where some variant is there as a whole."""
+    index_file = huggingface_hub.try_to_load_from_cache(model, INDEX, revision=revision)
+    if not isinstance(index_file, str):
+        return None
+    folder = Path(index_file).parent
+    # Where another program filled the cache, only that one knows whether all is there: loading will tell.
+    index, files = read_index(folder), _recall_files(model, folder.name) or list_files(folder)
+    for variant in (default_variant(index, files), *variants(index, files)):
+        with suppress(ModelError):
+            if all((folder / name).is_file() for name in needed_files(index, files, variant)):
+                return folder
+    return None
+
+
+def _list_repository(model: str, commit: str) -> dict[str, int]:
+    """The size of each file, in bytes."""
+    # A commit never changes, so what the cache remembers of it saves the question.
+    if files := _recall_files(model, commit):
+        return files
+    entries = huggingface_hub.HfApi().list_repo_tree(model, recursive=True, revision=commit)
+    return {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+
+
+def _recall_files(model: str, commit: str) -> dict[str, int] | None:
+    try:
+        return {file.path: file.size for file in huggingface_hub.get_cached_repo_tree(model, revision=commit)}
+    except CachedRepoTreeNotFoundError:
+        return None
+
+
+def _fetch_large(model: str, commit: str, name: str) -> None:
+    """Put a file where the cache keeps contents. The library begins a file that was cut off anew; here it goes on."""
+    url = huggingface_hub.hf_hub_url(model, name, revision=commit)
+    metadata = huggingface_hub.get_hf_file_metadata(url)
+    if metadata.etag is None:
+        return
+    blob = _repository(model) / "blobs" / metadata.etag
+    part = blob.with_name(f"{blob.name}.part")
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(part.with_suffix(".lock")):
+        if blob.exists():
+            return
+        part.touch()
+        with part.open("r+b") as file:
+            start = file.seek(0, 2)
+            http_get(
+                url,
+                file,
+                resume_size=start,
+                headers=build_hf_headers(),
+                expected_size=metadata.size,
+                displayed_filename=name,
+            )
+        _verify(part, metadata.etag, name)
+        part.replace(blob)
+
+
+def _verify(part: Path, etag: str, name: str) -> None:
+    # Large files are known by their SHA-256.
+    if len(etag) != 64:
+        return
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != etag:
+        part.unlink()
+        raise ModelError(f"{name} came damaged: its SHA-256 is {digest}, not {etag}. Run the same command again.")
+
+
+def _explain(model: str, revision: str | None, error: Exception) -> ModelError:
+    match error:
+        case GatedRepoError():
+            return ModelError(
+                f"{model} is open only to those who accepted its licence. Accept it at "
+                f"{constants.ENDPOINT}/{model}, then set HF_TOKEN to an access token of that account."
+            )
+        case RepositoryNotFoundError():
+            return ModelError(
+                f"{model!r} is neither a folder here (in {Path.cwd()}) nor a model on the Hub at {constants.ENDPOINT}. "
+                "Check the spelling; for a private model set HF_TOKEN."
+            )
+        case RevisionNotFoundError():
+            return ModelError(f"{model} has no revision {revision!r}. Give a commit, branch or tag of that model.")
+        case RemoteEntryNotFoundError():
+            return ModelError(
+                f"{model} on the Hub is no diffusers pipeline: it has no {INDEX}. Choose a model whose page offers it "
+                "for use with Diffusers."
+            )
+        case LocalEntryNotFoundError() | OfflineModeIsEnabled():
+            where = "HF_HUB_OFFLINE forbids to ask the Hub" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
+            return ModelError(
+                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) as a whole, and {where} at "
+                f"{constants.ENDPOINT}. Run `script/download-weights {model}` where there is network, or set MODEL_ID "
+                "to a folder that holds the model."
+            )
+        case _:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            return ModelError(
+                f"{model} could not be fetched from {constants.ENDPOINT}: {type(error).__name__}: {reason}. What came "
+                "is kept; run the same command again to go on from there."
+            )

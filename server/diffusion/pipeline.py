@@ -1,0 +1,102 @@
+"""Load any diffusers pipeline onto the best device, and make copies of it that a request may change."""
+
+import copy
+import math
+import os
+from pathlib import Path
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+from server.diffusion import notices
+from server.diffusion.errors import ModelError
+from server.diffusion.files import check_folder
+from server.diffusion.schedulers import Scheduler
+
+
+def load(folder: Path) -> DiffusionPipeline:
+    """Load the pipeline in `folder`; code that comes with a model is never run, weights are only read as safetensors.
+
+    Raises:
+        ModelError: the folder holds no pipeline that can be loaded so.
+    """
+    variant = check_folder(folder)
+    notices.install()
+    device = best_device()
+    if device.type == "cpu":
+        _limit_threads()
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder,
+            dtype=best_dtype(device),
+            variant=variant,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        return pipeline.to(device)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"The model in {folder} does not fit into the memory of {device}. Choose a smaller one, or one of which "
+            "`script/download-weights --variant fp16` fetches smaller weights."
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"The model in {folder} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "
+            "missing, fetch the model again; if it needs code of its own, it cannot be served."
+        ) from error
+
+
+def best_device() -> torch.device:
+    """CUDA where there is a GPU, else Apple's, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that computes in it, else float16; float32 on the CPU, where the others are slow or missing."""
+    match device.type:
+        case "cpu":
+            return torch.float32
+        case "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        case _:
+            native = torch.backends.mps.is_macos_or_newer(14, 0)
+    return torch.bfloat16 if native else torch.float16
+
+
+def private_copy(pipeline: DiffusionPipeline, scheduler: Scheduler | None) -> DiffusionPipeline:
+    """A pipeline for one picture: its own attributes and schedulers, the weights shared.
+
+    Args:
+        pipeline: what was loaded; it is not changed.
+        scheduler: what takes the place of its scheduler; `None` where it has none.
+    """
+    return _copy(pipeline, {id(getattr(pipeline, "scheduler", None)): scheduler})
+
+
+def _copy(pipeline: DiffusionPipeline, replaced: dict[int, Scheduler | None]) -> DiffusionPipeline:
+    twin = copy.copy(pipeline)
+    for name, value in vars(pipeline).items():
+        match value:
+            case SchedulerMixin():
+                setattr(twin, name, replaced.setdefault(id(value), copy.deepcopy(value)))
+            case DiffusionPipeline():
+                # Combined pipelines hold the stages that they call, and share their schedulers with them.
+                setattr(twin, name, _copy(value, replaced))
+    return twin
+
+
+def _limit_threads(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> None:
+    """Compute with no more threads than the container has processors; torch counts those of the whole machine."""
+    if "OMP_NUM_THREADS" in os.environ or not quota.is_file():
+        return
+    share, period = quota.read_text().split()
+    if share != "max":
+        processors = math.ceil(int(share) / int(period))
+        torch.set_num_threads(min(torch.get_num_threads(), processors))

@@ -1,0 +1,87 @@
+"""Pictures to files, and the folders that they are put into."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.diffusion import FORMATS, OutputFolders, save
+
+
+@pytest.fixture
+def gradient() -> Image.Image:
+    """Smooth, so that codecs come near it."""
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    pixels = np.stack([np.tile(ramp, (48, 1)), np.tile(255 - ramp, (48, 1)), np.full((48, 64), 128, np.uint8)], axis=-1)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("webp", "WEBP"), ("jpg", "JPEG"), ("png", "PNG")])
+def test_formats(ending: str, kind: str, gradient: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / f"picture.{ending}"
+    save(gradient, path, quality=90)
+    with Image.open(path) as read:
+        assert (read.format, read.mode, read.size) == (kind, "RGB", (64, 48))
+        difference = np.abs(np.asarray(read, dtype=int) - np.asarray(gradient, dtype=int)).max()
+    assert difference == 0 if ending == "png" else difference < 24
+
+
+def test_all_formats_are_tested() -> None:
+    assert set(FORMATS) == {"webp", "jpg", "png"}
+
+
+@pytest.mark.parametrize("ending", ["webp", "jpg"])
+def test_quality_costs_space(ending: str, tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    sizes = []
+    for quality in (0, 50, 100):
+        save(noise, tmp_path / f"{quality}.{ending}", quality)
+        sizes.append((tmp_path / f"{quality}.{ending}").stat().st_size)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2] / 2
+
+
+@pytest.mark.parametrize("ending", ["webp", "png"])
+def test_transparency_is_kept(ending: str, tmp_path: Path) -> None:
+    save(Image.new("RGBA", (8, 8), (255, 0, 0, 128)), tmp_path / f"picture.{ending}", quality=90)
+    with Image.open(tmp_path / f"picture.{ending}") as read:
+        assert read.mode == "RGBA"
+        assert read.getpixel((4, 4))[3] == 128  # type: ignore[index]
+
+
+def test_jpeg_is_laid_on_white(tmp_path: Path) -> None:
+    save(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), tmp_path / "picture.jpg", quality=90)
+    with Image.open(tmp_path / "picture.jpg") as read:
+        assert read.getpixel((4, 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
+def test_any_mode_can_be_written(mode: str, tmp_path: Path) -> None:
+    for ending in FORMATS:
+        save(Image.new(mode, (8, 8)), tmp_path / f"picture.{ending}", quality=90)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'\.gif' is not the ending of a format that can be written: webp, jpg, png"):
+        save(Image.new("RGB", (8, 8)), tmp_path / "picture.gif", quality=90)
+
+
+def test_folders_of_earlier_requests_are_removed() -> None:
+    folders = OutputFolders()
+    first = folders.new()
+    (first / "picture.png").touch()
+    second = folders.new()
+    assert not first.exists()
+    assert second.is_dir()
+    del folders
+    assert not second.exists()
+
+
+def test_folders_of_requests_at_the_same_time_are_kept() -> None:
+    folders = OutputFolders(concurrency=2)
+    first, second = folders.new(), folders.new()
+    assert first.is_dir()
+    folders.new()
+    assert not first.exists()
+    assert second.is_dir()

@@ -1,0 +1,287 @@
+"""Pipelines of real architectures with tiny random weights, saved as a user would have them: in a folder.
+
+Each builder writes a stock diffusers folder; nothing is fetched. The CLIP tokenizer is the embedded model's own; those
+of T5 and Gemma are made here, of a few words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers as untyped_diffusers
+import torch
+import transformers as untyped_transformers
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
+
+from tests.conftest import ROOT
+
+diffusers: Any = untyped_diffusers
+transformers: Any = untyped_transformers
+
+EMOJI = ROOT / "models" / "emoji"
+
+
+def build(name: str, folder: Path) -> Path:
+    """Write the pipeline `name` of `BUILDERS` into `folder` and return that folder."""
+    torch.manual_seed(0)
+    BUILDERS[name]().save_pretrained(folder)
+    return folder
+
+
+def stable_diffusion() -> Any:
+    """Predicts the noise; its checkpoints ship with PNDM."""
+    return diffusers.StableDiffusionPipeline(
+        vae=_vae(latent_channels=4),
+        text_encoder=transformers.CLIPTextModel(_clip_config()),
+        tokenizer=_clip_tokenizer(),
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=32,
+            attention_head_dim=8,
+            norm_num_groups=8,
+        ),
+        scheduler=diffusers.PNDMScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def stable_diffusion_xl() -> Any:
+    """Two text encoders and a UNet that is told the size of the picture."""
+    return diffusers.StableDiffusionXLPipeline(
+        vae=_vae(latent_channels=4),
+        text_encoder=transformers.CLIPTextModel(_clip_config()),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
+        tokenizer=_clip_tokenizer(),
+        tokenizer_2=_clip_tokenizer(),
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            transformer_layers_per_block=(1, 1),
+            projection_class_embeddings_input_dim=6 * 8 + 32,
+            cross_attention_dim=64,
+            norm_num_groups=8,
+        ),
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            steps_offset=1,
+            timestep_spacing="leading",
+        ),
+    )
+
+
+def stable_diffusion_3() -> Any:
+    """Flow matching with a fixed shift, three text encoders."""
+    return diffusers.StableDiffusion3Pipeline(
+        transformer=diffusers.SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            joint_attention_dim=64,
+            caption_projection_dim=32,
+            pooled_projection_dim=64,
+            out_channels=16,
+            pos_embed_max_size=16,
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(latent_channels=16),
+        text_encoder=transformers.CLIPTextModelWithProjection(_clip_config()),
+        tokenizer=_clip_tokenizer(),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
+        tokenizer_2=_clip_tokenizer(),
+        text_encoder_3=_t5(width=64),
+        tokenizer_3=_t5_tokenizer(),
+    )
+
+
+def flux() -> Any:
+    """Flow matching with a shift that follows the size; guidance is an input of the transformer, as in Flux dev."""
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=_vae(latent_channels=4),
+        text_encoder=transformers.CLIPTextModel(_clip_config()),
+        tokenizer=_clip_tokenizer(),
+        text_encoder_2=_t5(width=32),
+        tokenizer_2=_t5_tokenizer(),
+        transformer=diffusers.FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 4, 8),
+        ),
+    )
+
+
+def pixart() -> Any:
+    """A transformer that predicts noise and variance, with DPM-Solver and T5."""
+    return diffusers.PixArtSigmaPipeline(
+        tokenizer=_t5_tokenizer(),
+        text_encoder=_t5(width=32),
+        vae=_vae(latent_channels=4),
+        transformer=diffusers.PixArtTransformer2DModel(
+            sample_size=32,
+            num_layers=2,
+            patch_size=2,
+            attention_head_dim=8,
+            num_attention_heads=3,
+            caption_channels=32,
+            in_channels=4,
+            cross_attention_dim=24,
+            out_channels=8,
+            use_additional_conditions=False,
+        ),
+        scheduler=diffusers.DPMSolverMultistepScheduler(),
+    )
+
+
+def sana() -> Any:
+    """Flow matching by DPM-Solver, a deep-compression autoencoder, and a language model as text encoder."""
+    text_encoder = transformers.Gemma2Model(
+        transformers.Gemma2Config(
+            vocab_size=len(_WORDS) + 4,
+            hidden_size=8,
+            intermediate_size=16,
+            head_dim=4,
+            num_attention_heads=2,
+            num_hidden_layers=1,
+            num_key_value_heads=2,
+            attn_implementation="eager",
+        )
+    )
+    return diffusers.SanaPipeline(
+        tokenizer=_gemma_tokenizer(),
+        text_encoder=text_encoder,
+        vae=diffusers.AutoencoderDC(
+            in_channels=3,
+            latent_channels=4,
+            attention_head_dim=2,
+            encoder_block_types="ResBlock",
+            decoder_block_types="ResBlock",
+            encoder_block_out_channels=(8, 8, 8, 8, 8, 8),
+            decoder_block_out_channels=(8, 8, 8, 8, 8, 8),
+            encoder_qkv_multiscales=((), (), (), (), (), ()),
+            decoder_qkv_multiscales=((), (), (), (), (), ()),
+            encoder_layers_per_block=(1, 1, 1, 1, 1, 1),
+            decoder_layers_per_block=(1, 1, 1, 1, 1, 1),
+            downsample_block_type="conv",
+            upsample_block_type="interpolate",
+            decoder_norm_types="rms_norm",
+            decoder_act_fns="silu",
+            scaling_factor=0.41407,
+        ),
+        transformer=diffusers.SanaTransformer2DModel(
+            sample_size=16,
+            patch_size=1,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            num_attention_heads=2,
+            attention_head_dim=4,
+            num_cross_attention_heads=2,
+            cross_attention_head_dim=4,
+            cross_attention_dim=8,
+            caption_channels=8,
+        ),
+        scheduler=diffusers.DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, solver_order=2
+        ),
+    )
+
+
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "stable-diffusion": stable_diffusion,
+    "stable-diffusion-xl": stable_diffusion_xl,
+    "stable-diffusion-3": stable_diffusion_3,
+    "flux": flux,
+    "pixart": pixart,
+    "sana": sana,
+}
+
+_WORDS = ("a", "an", "red", "green", "blue", "apple", "car", "cat", "on", "white", "of", "the")
+
+
+def _vae(latent_channels: int) -> Any:
+    """Halves width and height three times, as the real ones do."""
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=4,
+        sample_size=64,
+        shift_factor=0.0,
+    )
+
+
+def _clip_config() -> Any:
+    tokenizer = _clip_tokenizer()
+    return transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        projection_dim=32,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _clip_tokenizer() -> Any:
+    return transformers.CLIPTokenizer.from_pretrained(EMOJI / "tokenizer")
+
+
+def _t5(width: int) -> Any:
+    config = transformers.T5Config(
+        vocab_size=len(_WORDS) + 4, d_model=width, d_kv=8, d_ff=37, num_layers=1, num_heads=4
+    )
+    return transformers.T5EncoderModel(config)
+
+
+def _t5_tokenizer() -> Any:
+    return transformers.T5Tokenizer(vocab=_unigram("<pad>", "</s>", "<unk>"), extra_ids=0)
+
+
+def _gemma_tokenizer() -> Any:
+    return transformers.GemmaTokenizer(tokenizer_object=_backend(_unigram("<pad>", "<eos>", "<bos>", "<unk>")))
+
+
+def _unigram(*special: str) -> list[tuple[str, float]]:
+    return [(token, 0.0) for token in special] + [(f"▁{word}", -1.0 - rank) for rank, word in enumerate(_WORDS)]
+
+
+def _backend(vocabulary: list[tuple[str, float]]) -> Tokenizer:
+    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=len(vocabulary) - len(_WORDS) - 1))
+    tokenizer.pre_tokenizer = Metaspace()
+    return tokenizer

@@ -1,0 +1,203 @@
+"""The predictor at the top, with the embedded model."""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from inspect import signature
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import server.cog
+from server.cog.scope import Scope, prediction_scope
+from server.diffusion import FORMATS, SCHEDULERS, SEEDS, InputError
+from tests.conftest import ROOT
+from tests.diffusion.tiny_pipelines import build
+
+SOURCE = ROOT / "predict.py"
+
+
+def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import predict.py as the child process does, with our `cog`."""
+    monkeypatch.setitem(sys.modules, "cog", server.cog)
+    specification = importlib.util.spec_from_file_location("predict_under_test", SOURCE)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("MODEL_ID", raising=False)
+        loaded = load(monkeypatch).Predictor()
+        loaded.setup()
+        yield loaded
+
+
+@pytest.fixture
+def predict(predictor: Any) -> Callable[..., tuple[list[Path], dict[str, Any]]]:
+    """Run a prediction with defaults as the server fills them in; return its files and its metrics."""
+
+    def run(**given: Any) -> tuple[list[Path], dict[str, Any]]:
+        parameters = signature(predictor.predict).parameters
+        defaults = {name: parameter.default.default for name, parameter in parameters.items()}
+        metrics: dict[str, Any] = {}
+        with prediction_scope(Scope({}, lambda name, value, mode: metrics.update({name: value}))):
+            return predictor.predict(**{**defaults, **given}), metrics
+
+    return run
+
+
+def inputs() -> dict[str, Any]:
+    """The `Input` of each parameter."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        predict = load(monkeypatch).Predictor.predict
+    return {name: value.default for name, value in signature(predict).parameters.items() if name != "self"}
+
+
+def pixels(path: Path) -> Any:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=int)
+
+
+def test_it_can_be_read_in_one_sitting() -> None:
+    assert len(SOURCE.read_text().splitlines()) < 150
+
+
+def test_it_imports_nothing_but_cog_the_engine_and_the_standard_library() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(SOURCE.read_text())):
+        match node:
+            case ast.Import(names=names):
+                imported |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(module)):
+                imported.add(module)
+    assert imported - sys.stdlib_module_names == {"cog", "server.diffusion"}
+
+
+def test_its_choices_and_limits_are_those_of_the_engine() -> None:
+    fields = inputs()
+    assert set(fields["scheduler"].choices) == set(SCHEDULERS)
+    assert set(fields["output_format"].choices) == set(FORMATS)
+    assert (fields["seed"].ge, fields["seed"].le) == (0, SEEDS - 1)
+
+
+def test_the_most_important_inputs_come_first_and_all_are_explained() -> None:
+    fields = inputs()
+    assert list(fields) == [
+        "prompt",
+        "negative_prompt",
+        "width",
+        "height",
+        "num_outputs",
+        "num_inference_steps",
+        "guidance_scale",
+        "scheduler",
+        "seed",
+        "output_format",
+        "output_quality",
+    ]
+    assert [name for name, field in fields.items() if not field.has_default] == ["prompt"]
+    assert all(field.description and field.description.endswith(".") for field in fields.values())
+
+
+# What the embedded model draws in the middle of white paper: red, green or blue has to stand out.
+@pytest.mark.parametrize(
+    ("prompt", "channel", "given"),
+    [
+        ("a red apple", 0, {}),
+        ("a green apple", 1, {"num_inference_steps": 8}),
+        ("a blue diamond", 2, {"num_inference_steps": 8}),
+        ("a red heart", 0, {"num_inference_steps": 8}),
+    ],
+)
+def test_the_picture_shows_the_colour_of_the_prompt(
+    prompt: str, channel: int, given: dict[str, Any], predict: Any
+) -> None:
+    [path], _ = predict(prompt=prompt, seed=1, **given)
+    picture = pixels(path)
+    assert picture.shape == (192, 192, 3)
+    middle = picture[64:128, 64:128].reshape(-1, 3)
+    stands_out = middle[:, channel] - np.delete(middle, channel, axis=1).max(axis=1)
+    assert (stands_out > 60).mean() > 0.8
+    corners = picture[[4, 4, -4, -4], [4, -4, 4, -4]]
+    assert corners.min() > 225
+
+
+def test_the_background_follows_the_prompt(predict: Any) -> None:
+    [path], _ = predict(prompt="a red apple on a blue background", seed=1, num_inference_steps=8)
+    red, green, blue = pixels(path)[4, 4]
+    assert blue > max(red, green) + 60
+    red, green, blue = pixels(path)[96, 96]
+    assert red > max(green, blue) + 60
+
+
+def test_a_seed_makes_the_same_picture_and_is_in_the_metrics(predict: Any) -> None:
+    both, metrics = predict(prompt="a red heart", seed=0, num_outputs=2, num_inference_steps=3, output_format="png")
+    assert metrics == {"seed": 0}
+    assert [path.name for path in both] == ["out-0.png", "out-1.png"]
+    first, second = map(pixels, both)
+    [path], metrics = predict(prompt="a red heart", seed=1, num_inference_steps=3, output_format="png")
+    assert metrics == {"seed": 1}
+    assert np.array_equal(pixels(path), second)
+    assert not np.array_equal(first, second)
+
+
+def test_a_seed_that_was_drawn_can_be_used_again(predict: Any) -> None:
+    drawn = []
+    for _ in range(3):
+        [path], metrics = predict(prompt="a car", num_inference_steps=1, output_format="png")
+        picture = pixels(path)
+        [again], _ = predict(prompt="a car", num_inference_steps=1, output_format="png", seed=metrics["seed"])
+        assert np.array_equal(pixels(again), picture)
+        drawn.append(metrics["seed"])
+    assert len(set(drawn)) == 3
+    assert all(0 <= seed < SEEDS for seed in drawn)
+
+
+@pytest.mark.parametrize(("output_format", "kind"), [("webp", "WEBP"), ("jpg", "JPEG"), ("png", "PNG")])
+def test_formats(output_format: str, kind: str, predict: Any) -> None:
+    [path], _ = predict(prompt="a car", num_inference_steps=1, width=64, height=96, output_format=output_format)
+    assert path.suffix == f".{output_format}"
+    with Image.open(path) as image:
+        assert (image.format, image.size) == (kind, (64, 96))
+
+
+def test_one_side_alone_is_joined_by_the_models_own(predict: Any) -> None:
+    [path], _ = predict(prompt="a car", num_inference_steps=1, width=72)
+    assert pixels(path).shape == (192, 72, 3)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_draws_with_the_embedded_model(scheduler: str, predict: Any) -> None:
+    [path], _ = predict(prompt="a red heart", seed=1, scheduler=scheduler, num_inference_steps=10)
+    red, green, blue = pixels(path)[96, 96]
+    assert red > max(green, blue) + 60
+
+
+def test_what_the_model_cannot_do_is_refused(predict: Any) -> None:
+    with pytest.raises(InputError, match="width: 100 is not a multiple of 8"):
+        predict(prompt="a car", width=100)
+
+
+def test_files_do_not_pile_up(predict: Any) -> None:
+    [first], _ = predict(prompt="a car", num_inference_steps=1)
+    predict(prompt="a car", num_inference_steps=1)
+    assert not first.exists()
+
+
+def test_another_model_needs_one_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL_ID", str(build("flux", tmp_path / "flux")))
+    predictor = load(monkeypatch).Predictor()
+    predictor.setup()
+    assert "Ready: FluxPipeline from" in capsys.readouterr().out
