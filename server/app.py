@@ -6,22 +6,26 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
 from server.api.health import health_routes
+from server.api.history import history_routes
 from server.api.predictions import prediction_routes
 from server.api.responses import install_error_responses
 from server.launch import create_worker
 from server.manifest import Manifest
-from server.service.client import http_client
-from server.service.outputs import DataUrls
+from server.service.client import USER_AGENT, http_client
+from server.service.outputs import DataUrls, Uploads
 from server.service.predictions import PredictionService
 from server.service.slots import Slots
 from server.service.webhooks import Webhooks
 from server.settings import Settings
+from server.store.history import History
+from server.store.opening import open_store
 
 
 def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
@@ -30,12 +34,25 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     Two hooks are in its `state`. `shutdown()` is what `POST /shutdown` calls; unless whoever runs the application puts
     something better there, it sends this process SIGTERM. `await drain()` ends all predictions and the model within
     `settings.shutdown_grace` seconds; await it while connections are still open, so that clients get their answers.
+
+    Raises:
+        StoreError: predictions cannot be kept where the settings say.
     """
     worker = create_worker(settings, manifest)
     slots = Slots(lambda: worker.concurrency, settings.queue_size)
-    client = http_client()
-    webhooks = Webhooks(client)
-    service = PredictionService(worker, slots, DataUrls(), client, settings.max_file_bytes)
+    client = http_client(settings.user_agent or USER_AGENT)
+    outputs = Uploads(settings.upload_url, client) if settings.upload_url else DataUrls()
+    webhooks = Webhooks(client, settings.webhook_auth_token, settings.webhook_interval)
+    history = _history(settings, manifest)
+    service = PredictionService(
+        worker,
+        slots,
+        outputs,
+        client,
+        history,
+        max_file_bytes=settings.max_file_bytes,
+        stream_history=settings.stream_history,
+    )
 
     async def drain() -> None:
         # Most of the time is for predictions to end as usual, the rest for canceling and then for killing them.
@@ -53,7 +70,7 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with client:
+        async with client, history:
             await worker.start()
             try:
                 yield
@@ -67,5 +84,14 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.include_router(discovery_routes())
     app.include_router(health_routes(worker, slots, lambda: app.state.shutdown()))
     app.include_router(docs_routes(worker))
-    app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes))
+    app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any))
+    app.include_router(history_routes(history, service.ahead))
     return app
+
+
+def _history(settings: Settings, manifest: Manifest) -> History:
+    if settings.history_seconds == 0:
+        return History(None, 0)
+    chosen = Path(settings.data_dir) if settings.data_dir else None
+    store = open_store(chosen, manifest.directory / ".darkroom", settings.port, settings.history_bytes)
+    return History(store, settings.history_seconds)

@@ -138,6 +138,10 @@ class UnexpectedBody(DarkroomError):
     """The body of a request is JSON of another shape than asked for."""
 
 
+class StreamingNotSupported(DarkroomError):
+    """A stream was asked of a model that is not marked for it, and the server is told to stream no other."""
+
+
 class UnsupportedContentType(DarkroomError):
     """The body of a request does not claim to be JSON."""
 

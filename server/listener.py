@@ -38,8 +38,10 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         config = uvicorn.Config(
             app, http="h11", log_config=None, server_header=False, timeout_graceful_shutdown=patience
         )
-        server = _Server(config, app.state.drain)
+        server = _Server(config, app.state.drain, heeds_sigterm=not settings.await_explicit_shutdown)
         app.state.shutdown = server.stop
+        if settings.threads is not None:
+            logger.warning("--threads %d has no effect: connections take no threads here.", settings.threads)
         logger.info("Darkroom %s serves %s on %s", __version__, manifest.predictor, _url(listener))
         server.run(sockets=[listener])
 
@@ -61,9 +63,10 @@ def _url(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], *, heeds_sigterm: bool) -> None:
         super().__init__(config)
         self._drain = drain
+        self._heeds_sigterm = heeds_sigterm
 
     def stop(self) -> None:
         """Take no more connections, and end when those that are open are done."""
@@ -83,6 +86,9 @@ class _Server(uvicorn.Server):
         # uvicorn's own version raises the signal again once all is done, and so exits with its number; an orderly stop
         # is a success and exits with 0.
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGINT, self.handle_exit, signal.SIGINT, None)
+        if self._heeds_sigterm:
+            loop.add_signal_handler(signal.SIGTERM, self.handle_exit, signal.SIGTERM, None)
+        else:
+            loop.add_signal_handler(signal.SIGTERM, logger.info, "SIGTERM is ignored: POST /shutdown ends the server.")
         yield

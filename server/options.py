@@ -19,7 +19,7 @@ from server.settings import ModelSettings, environment_variables, unknown_variab
 logger = logging.getLogger(__name__)
 
 _Command = Callable[..., None]
-_METAVARS = {str: "TEXT", int: "INTEGER", float: "SECONDS"}
+_METAVARS = {str: "TEXT", int: "INTEGER", float: "SECONDS", bool: "true|false"}
 
 
 def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:

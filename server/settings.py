@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,10 @@ INHERITED_VARIABLES = {
     "port": "PORT",
     "predictor": "COG_PREDICT_TYPE_STUB",
     "setup_timeout": "COG_SETUP_TIMEOUT",
+    "stream_history": "COG_STREAM_HISTORY_CAPACITY",
+    "user_agent": "COG_USER_AGENT",
+    "webhook_auth_token": "WEBHOOK_AUTH_TOKEN",
+    "webhook_interval": "COG_THROTTLE_RESPONSE_INTERVAL",
 }
 """Variables that Cog, or `predict.py`, already reads for the same purpose; ours is stronger where both are set."""
 
@@ -39,6 +44,13 @@ def _seconds_or_never(value: Any) -> Any:
         logger.warning("The setup timeout %r is not a number of seconds: no limit is set.", value)
         return None
     return seconds if seconds > 0 else None
+
+
+def _http_url(value: str | None) -> str | None:
+    parts = urlsplit(value or "http://none")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("Input should be an http or https URL")
+    return value
 
 
 def _level(value: Any) -> Any:
@@ -108,8 +120,52 @@ class Settings(ModelSettings):
         description="Predictions that may wait for their turn. 0: none, and a busy server answers 409 as Cog does.",
     )
     max_request_bytes: int = Field(100 << 20, ge=1, description="The largest request body, in bytes.")
+    data_dir: str | None = Field(
+        None,
+        description="The folder in which predictions are kept, in a file for each port. Default: .darkroom in the "
+        "model's folder; with --port 0, they are forgotten when the server stops.",
+    )
+    history_seconds: float = Field(
+        86400.0,
+        ge=0,
+        description="Seconds for which a prediction can be asked for after its end. 0: nothing is kept, and nothing "
+        "written to disk.",
+    )
+    history_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="The most that is kept of predictions, in bytes; when it is more, what ended first goes first.",
+    )
     shutdown_grace: float = Field(
         8.0, ge=0, description="Seconds that running predictions may take to end once the server is told to stop."
+    )
+    await_explicit_shutdown: bool = Field(
+        False, description="Take no notice of SIGTERM: only `POST /shutdown` and Ctrl-C end the server."
+    )
+    upload_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
+        None,
+        description="Where files that the model puts out go: each is PUT below this URL, and the answer holds its "
+        "address. Default: they come back inside the answer, as data URLs.",
+    )
+    user_agent: str | None = Field(
+        None,
+        description="What the server calls itself when it fetches, uploads and delivers. Default: darkroom/VERSION.",
+    )
+    webhook_auth_token: str | None = Field(
+        None, description="Sent with every webhook, as `Authorization: Bearer TOKEN`. Better set by its variable."
+    )
+    webhook_interval: float = Field(
+        0.5, ge=0, description="Seconds that have to pass between a webhook and the next one that only tells of logs."
+    )
+    stream_history: int = Field(
+        1024, ge=0, description="Events of a prediction that are kept for a reader of its stream who comes late."
+    )
+    stream_any: bool = Field(
+        True,
+        description="Stream every model to clients that ask for it. False: as in Cog, only those marked @streaming.",
+    )
+    threads: int | None = Field(
+        None, description="Accepted because Cog does; it has no effect here either. See max-concurrency."
     )
 
 

@@ -137,3 +137,17 @@ def test_no_temporary_file_is_left(serve: Serve, tmp_path: Path) -> None:
     assert server.predict(files=["data:text/plain,C", "http://127.0.0.1:1/"]).json()["status"] == "failed"
     assert server.stop() == 0
     assert [path.name for path in scratch.rglob("*") if path.name.startswith("darkroom")] == []
+
+
+async def test_told_so_the_server_outlives_sigterm_until_it_is_asked(serve: Serve) -> None:
+    server = serve("repeat_back", await_explicit_shutdown=True)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.predict(text="a").json()["output"] == "a:1:0.0"
+    assert server.client.post("/shutdown").status_code == 200
+    assert await ended(server) == 0
+    assert any("SIGTERM is ignored" in line for line in server.lines)
+
+
+def test_cogs_flag_that_has_no_effect_is_accepted_and_said_so(serve: Serve) -> None:
+    server = serve("repeat_back", threads=4)
+    assert any("--threads 4 has no effect" in line for line in server.lines)

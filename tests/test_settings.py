@@ -63,7 +63,14 @@ def test_log_levels_are_read_in_cogs_spelling(written: str, level: str, monkeypa
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("PORT", "70000"), ("PORT", "http"), ("QUEUE_SIZE", "-1"), ("MAX_CONCURRENCY", "0"), ("LOG_LEVEL", "loud")],
+    [
+        ("PORT", "70000"),
+        ("PORT", "http"),
+        ("QUEUE_SIZE", "-1"),
+        ("MAX_CONCURRENCY", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("UPLOAD_URL", "ftp://a/b"),
+    ],
 )
 def test_a_value_that_breaks_its_rule_is_refused(option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"DARKROOM_{option}", value)

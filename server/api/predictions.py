@@ -14,7 +14,7 @@ from server.api.models import PredictionRequest, check_id
 from server.api.responses import json_response
 from server.api.stream import event_stream, wants_stream
 from server.api.warning import warning_header
-from server.errors import InvalidRequest, Violation
+from server.errors import InvalidRequest, StreamingNotSupported, Violation
 from server.prediction import Prediction, new_id
 from server.schema.validation import ValidInput
 from server.service.predictions import PredictionService
@@ -24,12 +24,28 @@ _PATIENCE = 0.5
 """Seconds within which the end of a connection must be noticed."""
 
 
-def prediction_routes(service: PredictionService, webhooks: Webhooks, max_request_bytes: int) -> APIRouter:
-    """The routes; a body longer than `max_request_bytes` is refused."""
+def prediction_routes(
+    service: PredictionService, webhooks: Webhooks, max_request_bytes: int, stream_any: bool
+) -> APIRouter:
+    """The routes.
+
+    Args:
+        service: runs predictions.
+        webhooks: tells others of them.
+        max_request_bytes: a longer body is refused.
+        stream_any: whether models stream that are not marked so.
+    """
     router = APIRouter()
+
+    def check_stream(request: Request) -> None:
+        if wants_stream(request) and not (stream_any or service.streams):
+            raise StreamingNotSupported(
+                "This model does not support streaming responses. Add @cog.streaming to predict() to enable SSE."
+            )
 
     @router.post("/predictions")
     async def create(request: Request) -> Response:
+        check_stream(request)
         body = await read_body(request, max_request_bytes)
         asked = await beside_the_loop(body, decode_body, body)
         id_ = new_id() if asked.id is None else check_id(asked.id)
@@ -38,6 +54,7 @@ def prediction_routes(service: PredictionService, webhooks: Webhooks, max_reques
 
     @router.put("/predictions/{prediction_id}")
     async def create_once(request: Request, prediction_id: str) -> Response:
+        check_stream(request)
         body = await read_body(request, max_request_bytes)
         asked = await beside_the_loop(body, decode_body, body)
         if asked.id not in (None, prediction_id):
@@ -80,6 +97,7 @@ async def _predict(
         return event_stream(service, id_, headers)
     # This alone, as in Cog: with anything beside it the client waits.
     if request.headers.get("prefer", "").strip() == "respond-async":
+        await service.kept(id_)
         return json_response({"id": id_, "status": "starting"}, 202, headers)
     if not await _ended_before_the_client_left(request, service, id_):
         return Response(status_code=499)

@@ -20,6 +20,8 @@ from server.errors import (
     PredictionExists,
     QueueFull,
     ShuttingDown,
+    StoreError,
+    StreamingNotSupported,
     UnexpectedBody,
     UnsupportedContentType,
 )
@@ -48,6 +50,10 @@ def _error(error: DarkroomError) -> Response:
     return json_response({"error": str(error), "status": "failed"})
 
 
+def _plain_error(error: DarkroomError) -> Response:
+    return json_response({"error": str(error)})
+
+
 def _retry(error: DarkroomError) -> Response:
     assert isinstance(error, QueueFull)
     return json_response({"error": str(error), "status": "failed"}, headers={"Retry-After": str(error.retry_after)})
@@ -69,6 +75,8 @@ _ANSWERS: dict[type[DarkroomError], tuple[int, Callable[[DarkroomError], Respons
     QueueFull: (429, _retry),
     NotReady: (503, _error),
     ShuttingDown: (503, _error),
+    StoreError: (503, _error),
+    StreamingNotSupported: (406, _plain_error),
 }
 
 

@@ -12,6 +12,7 @@ from server.schema.signature import Signature
 from server.service.slots import Place
 from server.service.updates import Updates
 from server.service.webhooks import Webhook
+from server.store.history import Entry
 
 T = TypeVar("T")
 
@@ -29,8 +30,9 @@ class Job:
         signature: what its input was checked against.
         place: its place in the queue, then its slot.
         webhook: whom to tell.
-        for_readers: whether it ends when nobody reads along any more.
+        entry: its place among all predictions that are known.
         updates: who reads along.
+        for_readers: whether it ends when nobody reads along any more.
         in_worker: whether the worker has it, and so has to be told of a cancel.
         canceled: whether somebody asked for its end.
         failure: why the server gave up on it while the worker still has it.
@@ -41,8 +43,9 @@ class Job:
     signature: Signature
     place: Place
     webhook: Webhook
+    entry: Entry
+    updates: Updates
     for_readers: bool
-    updates: Updates = field(default_factory=Updates)
     in_worker: bool = False
     canceled: bool = False
     failure: str | None = None

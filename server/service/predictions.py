@@ -21,8 +21,10 @@ from server.schema.validation import InputValidator, ValidInput
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
 from server.service.slots import Slots
-from server.service.updates import Reader
+from server.service.updates import Reader, Updates
 from server.service.webhooks import Webhook
+from server.store.history import History
+from server.store.redaction import redacted
 from server.worker.messages import (
     Canceled,
     Failed,
@@ -57,17 +59,29 @@ class PredictionService:
         slots: who may run.
         outputs: where files that come out go.
         client: fetches files that go in.
+        history: who is told what becomes of them.
         max_file_bytes: the largest such file.
+        stream_history: how many updates are kept for readers who come late.
     """
 
     def __init__(
-        self, worker: Worker, slots: Slots, outputs: Outputs, client: httpx.AsyncClient, max_file_bytes: int
+        self,
+        worker: Worker,
+        slots: Slots,
+        outputs: Outputs,
+        client: httpx.AsyncClient,
+        history: History,
+        *,
+        max_file_bytes: int,
+        stream_history: int,
     ) -> None:
         self._worker = worker
         self._slots = slots
         self._outputs = outputs
         self._client = client
+        self._history = history
         self._max_file_bytes = max_file_bytes
+        self._stream_history = stream_history
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._validator: tuple[Signature, InputValidator] | None = None
@@ -78,6 +92,11 @@ class PredictionService:
         """The names of the model's inputs, in order; none until it has been imported."""
         signature = self._worker.signature
         return tuple(field.name for field in signature.inputs) if signature else ()
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model's author marked it with `@streaming`; not until it has been imported."""
+        return self._worker.signature is not None and self._worker.signature.streaming
 
     def validate(self, input: Any) -> ValidInput:
         """Check the inputs of a request; nothing else happens.
@@ -118,7 +137,9 @@ class PredictionService:
                 f"A prediction with the id {id!r} has not ended yet. Wait for it, cancel it, or choose another id."
             )
         place = self._slots.enter()
-        job = Job(Prediction(id, valid.values, dict(context)), signature, place, webhook, for_readers)
+        prediction = Prediction(id, valid.values, dict(context))
+        entry = self._history.open(prediction, redacted(valid.values, signature))
+        job = Job(prediction, signature, place, webhook, entry, Updates(self._stream_history), for_readers)
         self._jobs[id] = job
         task = asyncio.create_task(self._run(job))
         self._tasks.add(task)
@@ -130,12 +151,22 @@ class PredictionService:
         job = self._jobs.get(id)
         return job.prediction if job else None
 
+    def ahead(self, id: str) -> int | None:
+        """How many predictions come before this one in the queue; `None` where it does not wait."""
+        job = self._jobs.get(id)
+        return self._slots.ahead(job.place) if job else None
+
     def read(self, id: str) -> AbstractContextManager[Reader]:
         """Read along with a prediction that has not ended yet, from its first update to its last.
 
         Where it was created `for_readers`, the last reader to leave before the end cancels it.
         """
         return self._reader(self._jobs[id])
+
+    async def kept(self, id: str) -> None:
+        """Return once the prediction would be remembered though this server died, or soon where that cannot be."""
+        if job := self._jobs.get(id):
+            await job.entry.kept()
 
     async def wait(self, id: str) -> None:
         """Return once the prediction has ended; at once if there is none of this id."""
@@ -214,6 +245,7 @@ class PredictionService:
         except Interrupted:
             return Canceled(prediction.id, 0.0)
         prediction.start()
+        job.entry.changed()
         job.updates.start(prediction)
         job.webhook.start(prediction)
         events: asyncio.Queue[PredictionEvent] = asyncio.Queue(_MOST_WAITING_EVENTS)
@@ -280,5 +312,6 @@ class PredictionService:
 
     def _apply(self, job: Job, event: PredictionEvent) -> None:
         job.prediction.apply(event)
+        job.entry.changed()
         job.updates.notify(job.prediction, event)
         job.webhook.notify(job.prediction, event)

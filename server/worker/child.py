@@ -69,20 +69,25 @@ class Child:
         """
         self._logs.install()
         threading.Thread(target=self._listen, name="darkroom-listener", daemon=True).start()
-        with closing(asyncio.Runner()) as loops:
-            try:
-                executor = self._prepare(loops)
-            except BaseException as error:
-                # SystemExit too: a model that calls sys.exit() while it loads has failed.
-                self._logs.report(trace(error))
-                self._connection.send(SetupFailed(summarize(error)))
-            else:
-                self._executor = executor
-                self._connection.send(Ready())
-                executor.serve()
-        self._logs.detach()
-        self._connection.finish()
-        return 0 if self._executor else 1
+        try:
+            with closing(asyncio.Runner()) as loops:
+                return self._serve(loops)
+        finally:
+            self._logs.detach()
+            self._connection.finish()
+
+    def _serve(self, loops: asyncio.Runner) -> int:
+        try:
+            executor = self._prepare(loops)
+        except BaseException as error:
+            # SystemExit too: a model that calls sys.exit() while it loads has failed.
+            self._logs.report(trace(error))
+            self._connection.send(SetupFailed(summarize(error)))
+            return 1
+        self._executor = executor
+        self._connection.send(Ready())
+        executor.serve()
+        return 0
 
     def _prepare(self, loops: asyncio.Runner) -> Executor:
         enter_directory(self._directory)

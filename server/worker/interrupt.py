@@ -37,12 +37,13 @@ class Interrupter:
         Raises:
             CancelationException: the job was canceled, before or meanwhile.
         """
+        outer = self._job
         try:
             self._job = job
             self._deliver()
             return function(*args, **kwargs)
         finally:
-            self._job = None
+            self._job = outer
 
     def cancel(self, job: Job) -> None:
         """Wake the main thread if it runs `job`, whose `canceled` has been set before; for any other thread."""

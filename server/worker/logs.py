@@ -103,8 +103,9 @@ class Logs:
             self._connection.wait_for_room(len(piece))
             with self._shield(), self._lock:
                 author = self._attribute()
-                text = self._lines.setdefault((author, source), Lines()).feed(piece)
-                self._send(author, source, text)
+                if (lines := self._lines.get((author, source))) is None:
+                    lines = self._lines[author, source] = Lines()
+                self._send(author, source, lines.feed(piece))
 
     def _attribute(self) -> str:
         author = _author.get()

@@ -45,10 +45,8 @@ def test_caches_keep_the_two_apart(server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("GET", "/predictions", "POST"),
         ("PUT", "/predictions", "POST"),
         ("OPTIONS", "/predictions", "POST"),
-        ("GET", "/predictions/a", "PUT"),
         ("DELETE", "/predictions/a", "PUT"),
         ("POST", "/predictions/a", "PUT"),
         ("GET", "/predictions/a/cancel", "POST"),

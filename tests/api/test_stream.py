@@ -161,3 +161,35 @@ async def test_readers_that_leave_at_any_moment_leave_nothing_behind(server: Ser
             await asyncio.wait([request])
         server.wait_for_health("READY")
         assert (await client.post("/predictions", json={})).json()["output"] == ["one", "two"]
+
+
+def test_told_to_the_server_refuses_as_cog_does_what_is_not_marked(serve: Serve) -> None:
+    # The body is Cog's, and it comes before the input is looked at.
+    refusal = (
+        '{"error":"This model does not support streaming responses. Add @cog.streaming to predict() to enable SSE."}'
+    )
+    server = serve("repeat_back", stream_any=False)
+    for method, path in (("POST", "/predictions"), ("PUT", "/predictions/a")):
+        response = server.client.request(method, path, json={"input": 1}, headers=STREAM)
+        assert (response.status_code, response.text) == (406, refusal)
+    assert server.predict(text="a").json()["output"] == "a:1:0.0"
+
+
+def test_what_is_marked_is_streamed_even_so(serve: Serve) -> None:
+    server = serve("stream_on_file", stream_any=False)
+    response = server.client.post("/predictions", json={"id": "s1"}, headers=STREAM)
+    assert response.status_code == 200
+    assert response.text.startswith(START)
+
+
+def test_without_a_history_who_comes_late_reads_what_follows(serve: Serve, tmp_path: Path) -> None:
+    server = serve("stream_on_file", stream_history=0)
+    go = tmp_path / "go"
+    server.client.put("/predictions/s1", json={"input": {"go": str(go)}}, headers={"Prefer": "respond-async"})
+    while not server.client.put("/predictions/s1", json={}).json().get("output"):
+        continue
+    with server.client.stream("PUT", "/predictions/s1", json={}, headers=STREAM) as response:
+        go.touch()
+        text = response.read().decode()
+    assert text.startswith(AFTER[0])
+    assert "event: completed" in text

@@ -27,6 +27,7 @@ from server.service.outputs import DataUrls
 from server.service.predictions import Outputs, PredictionService
 from server.service.slots import Slots
 from server.service.webhooks import Webhooks
+from server.store.history import History
 from server.worker.worker import Worker, WorkerState
 from tests.api.clients import appears
 from tests.conftest import PREDICTORS, ROOT
@@ -73,7 +74,15 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             if wait:
                 assert await worker.settled() is WorkerState.READY, worker.setup.logs
             slots = Slots(lambda: worker.concurrency, queue_size)
-            service = PredictionService(worker, slots, outputs or DataUrls(), client, max_file_bytes=1 << 20)
+            service = PredictionService(
+                worker,
+                slots,
+                outputs or DataUrls(),
+                client,
+                History(None, 0),
+                max_file_bytes=1 << 20,
+                stream_history=1024,
+            )
             return Parts(worker, slots, service, Webhooks(client))
 
         yield start

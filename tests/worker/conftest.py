@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,14 @@ def group_members(group: int) -> list[int]:
             if int(process_group) == group and state != "Z":
                 members.append(int(entry.name))
     return sorted(members)
+
+
+def wait_until_empty(group: int) -> list[int]:
+    """The processes of a group that are still alive when those that were killed have had the time to end."""
+    deadline = time.monotonic() + 10
+    while (members := group_members(group)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return members
 
 
 def open_descriptors() -> int:
@@ -56,7 +65,8 @@ async def running_worker(
         groups.add(worker.pid)
         await worker.stop(0)
     assert worker.state is WorkerState.STOPPED
-    assert [group_members(group) for group in groups if group] == [[] for group in groups if group]
+    for group in groups:
+        assert group is None or await asyncio.to_thread(wait_until_empty, group) == []
 
 
 Start = Callable[..., Awaitable[Worker]]

@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import pydantic
@@ -52,6 +52,11 @@ class Pydantic(pydantic.BaseModel):
     at: datetime.datetime
 
 
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
 class Text(str):
     __slots__ = ()
 
@@ -85,7 +90,7 @@ def encoder(tmp_path: Path) -> OutputEncoder:
         (frozenset([1]), [1]),
         ((n for n in [1, 2]), [1, 2]),
         (collections.OrderedDict(a=1), {"a": 1}),
-        (collections.namedtuple("Pair", "a b")(1, 2), [1, 2]),
+        (Pair(1, 2), [1, 2]),
         ({1: 2, None: 3, False: 4, 1.5: 5}, {"1": 2, "null": 3, "false": 4, "1.5": 5}),
         ({Word.YES: 1}, {"yes": 1}),
         (Point(1), {"x": 1, "color": "red"}),

@@ -75,11 +75,8 @@ async def test_sources_are_told_apart_and_order_is_kept(start: Start, client: Cl
 async def test_logs_and_outputs_keep_their_order(start: Start, client: Client) -> None:
     worker = await start("yield_code")
     events = await client.predict(worker, code="def items():\n  for n in range(50):\n    print(n)\n    yield n")
-    seen = [
-        event.text.strip() if isinstance(event, Log) else event.value
-        for event in events[:-1]
-        if not isinstance(event, Succeeded)
-    ]  # type: ignore[union-attr]
+    texts_and_values = (event for event in events if isinstance(event, Log | Output))
+    seen = [event.text.strip() if isinstance(event, Log) else event.value for event in texts_and_values]
     assert seen == [value for n in range(50) for value in (str(n), n)]
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.conftest import PREDICTORS, ROOT
-from tests.worker.conftest import group_members
+from tests.worker.conftest import group_members, wait_until_empty
 
 PARENT = """
 import asyncio, sys
@@ -77,11 +77,4 @@ def _members_after(arguments: list[str], number: signal.Signals) -> list[int]:
         time.sleep(0.3)
         parent.send_signal(number)
         parent.wait()
-    return _wait_until_empty(group)
-
-
-def _wait_until_empty(group: int) -> list[int]:
-    deadline = time.monotonic() + 10
-    while (members := group_members(group)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return members
+    return wait_until_empty(group)

@@ -13,44 +13,53 @@ from server.errors import WorkerError
 from server.worker.messages import Canceled, Failed, LocalFile, Metric, MetricMode, Output, Predict, Succeeded
 from tests.worker.conftest import Client, Start, logs_of, output_of, until_log
 
-
-@pytest.mark.parametrize(
-    ("predictor", "inputs", "output"),
-    [
-        ("greet", {"name": "you", "times": 2}, "hello you hello you"),
-        ("run_code", {"code": "result = {'a': [1]}"}, {"a": [1]}),
-        ("run_code", {"code": ""}, None),
-        ("run_code", {"code": "result = (n for n in 'ab')"}, ["a", "b"]),
-        ("run_code_async", {"code": "import asyncio; await asyncio.sleep(0); result = 3"}, 3),
-        ("yield_code", {"code": "def items(): yield 1; yield 2"}, [1, 2]),
-        ("yield_code", {"code": "def items(): yield from ()"}, []),
-        ("yield_code_async", {"code": "async def items(): yield 1; yield 2"}, [1, 2]),
-        ("yield_code_async", {"code": "async def items():\n for n in (): yield n"}, []),
-        ("setup_async", {"number": 4}, 8),
-        ("setup_async.py:Synchronous", {"number": 4}, 8),
-        ("functions.py:double", {"number": 4}, 8),
-        ("functions.py:double_async", {"number": 4}, 8),
-        ("functions.py:double_each", {"numbers": [1, 2]}, [2, 4]),
-        ("runner_first.py", {}, "Runner"),
-        ("runner_first.py:Predictor", {}, "Predictor"),
-        ("decorated", {"number": 4}, 8),
-        ("decorated.py:Yielding", {"number": 3}, [0, 1, 2]),
-        ("use_processes", {"how": "fork"}, "[0, 1, 4, 9] server.cog.types x"),
-        ("use_processes", {"how": "spawn"}, "[0, 1, 4, 9] server.cog.types x"),
-        ("use_processes", {"how": "forkserver"}, "[0, 1, 4, 9] server.cog.types x"),
-        ("use_processes", {"how": "os.fork"}, "the child ended with 5"),
-        ("use_processes", {"how": "program"}, "0.23.1\n"),
-        ("run_code", {"code": "import asyncio; result = asyncio.run(asyncio.sleep(0, 'ran'))"}, "ran"),
-        ("setup_weights", {}, "None"),
+SHAPES: dict[str, list[tuple[dict[str, Any], Any]]] = {
+    "greet": [({"name": "you", "times": 2}, "hello you hello you")],
+    "run_code": [
+        ({"code": "result = {'a': [1]}"}, {"a": [1]}),
+        ({"code": ""}, None),
+        ({"code": "result = (n for n in 'ab')"}, ["a", "b"]),
+        ({"code": "import asyncio; result = asyncio.run(asyncio.sleep(0, 'ran'))"}, "ran"),
     ],
-)
-async def test_shapes(start: Start, client: Client, predictor: str, inputs: dict[str, Any], output: Any) -> None:
+    "run_code_async": [({"code": "import asyncio; await asyncio.sleep(0); result = 3"}, 3)],
+    "yield_code": [
+        ({"code": "def items(): yield 1; yield 2"}, [1, 2]),
+        ({"code": "def items(): yield from ()"}, []),
+    ],
+    "yield_code_async": [
+        ({"code": "async def items(): yield 1; yield 2"}, [1, 2]),
+        ({"code": "async def items():\n for n in (): yield n"}, []),
+    ],
+    "setup_async": [({"number": 4}, 8)],
+    "setup_async.py:Synchronous": [({"number": 4}, 8)],
+    "setup_weights": [({}, "None")],
+    "functions.py:double": [({"number": 4}, 8)],
+    "functions.py:double_async": [({"number": 4}, 8)],
+    "functions.py:double_each": [({"numbers": [1, 2]}, [2, 4])],
+    "runner_first.py": [({}, "Runner")],
+    "runner_first.py:Predictor": [({}, "Predictor")],
+    "decorated": [({"number": 4}, 8)],
+    "decorated.py:Yielding": [({"number": 3}, [0, 1, 2])],
+    "use_processes": [
+        ({"how": "fork"}, "[0, 1, 4, 9] server.cog.types x"),
+        ({"how": "spawn"}, "[0, 1, 4, 9] server.cog.types x"),
+        ({"how": "forkserver"}, "[0, 1, 4, 9] server.cog.types x"),
+        ({"how": "os.fork"}, "the child ended with 5"),
+        ({"how": "program"}, "0.23.1\n"),
+    ],
+}
+
+
+@pytest.mark.parametrize("predictor", SHAPES)
+async def test_shapes(start: Start, client: Client, predictor: str) -> None:
     worker = await start(predictor)
-    events = await client.predict(worker, **inputs)
-    assert isinstance(events[-1], Succeeded), events
-    assert output_of(events) == output
-    assert events[-1].predict_time > 0
-    assert [event.id for event in events] == ["p1"] * len(events)
+    for inputs, output in SHAPES[predictor]:
+        command = client.command(**inputs)
+        events = await client.events(worker, command)
+        assert isinstance(events[-1], Succeeded), events
+        assert output_of(events) == output
+        assert events[-1].predict_time > 0
+        assert {event.id for event in events} == {command.id}
 
 
 async def test_weights_come_from_the_environment(start: Start, client: Client) -> None:
@@ -104,28 +113,31 @@ async def test_what_predict_raises_is_told_in_cogs_words(
     assert worker.restarts == 0
 
 
-@pytest.mark.parametrize(
-    ("predictor", "code", "error"),
-    [
-        ("run_code", "result = b'x'", OUTPUT + BYTES),
-        ("run_code_async", "result = b'x'", OUTPUT + BYTES),
-        ("yield_code", "def items(): yield b'x'", ITEM + BYTES),
-        ("yield_code_async", "async def items(): yield b'x'", ITEM + BYTES),
-        (
-            "run_code",
-            "result = {(1, 2): 3}",
-            OUTPUT + "TypeError: keys must be str, int, float, bool or None, not tuple",
-        ),
-        ("run_code", "import pathlib; result = pathlib.Path('/missing')", MISSING),
-        ("run_code", "import pathlib; result = {'deep': [pathlib.Path('/missing')]}", MISSING),
-        ("yield_code", "import pathlib\ndef items(): yield pathlib.Path('/missing')", MISSING),
-    ],
-)
-async def test_what_cannot_be_put_out(start: Start, client: Client, predictor: str, code: str, error: str) -> None:
+KEYS = "TypeError: keys must be str, int, float, bool or None, not tuple"
+
+UNFIT = {
+    "run_code": {
+        "result = b'x'": OUTPUT + BYTES,
+        "result = {(1, 2): 3}": OUTPUT + KEYS,
+        "import pathlib; result = pathlib.Path('/missing')": MISSING,
+        "import pathlib; result = {'deep': [pathlib.Path('/missing')]}": MISSING,
+    },
+    "run_code_async": {"result = b'x'": OUTPUT + BYTES},
+    "yield_code": {
+        "def items(): yield b'x'": ITEM + BYTES,
+        "import pathlib\ndef items(): yield pathlib.Path('/missing')": MISSING,
+    },
+    "yield_code_async": {"async def items(): yield b'x'": ITEM + BYTES},
+}
+
+
+@pytest.mark.parametrize("predictor", UNFIT)
+async def test_what_cannot_be_put_out(start: Start, client: Client, predictor: str) -> None:
     worker = await start(predictor)
-    last = (await client.predict(worker, code=code))[-1]
-    assert isinstance(last, Failed)
-    assert last.error == error
+    for code, error in UNFIT[predictor].items():
+        last = (await client.predict(worker, code=code))[-1]
+        assert isinstance(last, Failed)
+        assert last.error == error
 
 
 async def test_an_output_too_large_for_a_message(start: Start, client: Client) -> None:
@@ -146,10 +158,10 @@ async def test_an_input_that_cannot_be_sent(start: Start, client: Client) -> Non
     assert await client.output(worker, code="result = 1") == 1
 
 
-@pytest.mark.parametrize("error", ["asyncio.CancelledError", "cog.CancelationException"])
-async def test_code_may_cancel_itself(start: Start, client: Client, error: str) -> None:
-    for predictor in ("run_code", "run_code_async"):
-        worker = await start(predictor)
+@pytest.mark.parametrize("predictor", ["run_code", "run_code_async"])
+async def test_code_may_cancel_itself(start: Start, client: Client, predictor: str) -> None:
+    worker = await start(predictor)
+    for error in ("asyncio.CancelledError", "cog.CancelationException"):
         events = await client.predict(worker, code=f"import asyncio, cog; raise {error}")
         assert isinstance(events[-1], Canceled)
 

@@ -1,0 +1,66 @@
+"""`GET /predictions` and `GET /predictions/{id}`: predictions that run and that have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from server.api.responses import json_response
+from server.errors import InvalidRequest, Violation
+from server.store.history import History
+from server.store.store import Cursor, Record
+
+_MOST_AT_ONCE = 100
+
+
+def history_routes(history: History, ahead: Callable[[str], int | None]) -> APIRouter:
+    """The routes.
+
+    Args:
+        history: knows what runs and what has ended.
+        ahead: tells how many come before a prediction that waits.
+    """
+    router = APIRouter()
+
+    @router.api_route("/predictions", methods=["GET", "HEAD"])
+    async def page(request: Request) -> Response:
+        asked = request.query_params
+        cursor = Cursor.parse(asked["cursor"]) if "cursor" in asked else None
+        page = await history.page(cursor, _limit(asked.get("limit")))
+        body = {
+            "next": _link(request, page.next),
+            "previous": _link(request, page.previous),
+            "results": [_state(request, record) for record in page.records],
+        }
+        return json_response(body)
+
+    @router.api_route("/predictions/{prediction_id}", methods=["GET", "HEAD"])
+    async def get(request: Request, prediction_id: str) -> Response:
+        record = await history.get(prediction_id)
+        if record is None:
+            return json_response({"error": f"There is no prediction with the id {prediction_id!r}."}, 404)
+        state = _state(request, record)
+        if (before := ahead(prediction_id)) is not None:
+            state["queue_position"] = before + 1
+        return json_response(state)
+
+    return router
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _MOST_AT_ONCE
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= _MOST_AT_ONCE:
+        return int(text)
+    raise InvalidRequest([Violation(("query", "limit"), f"must be a whole number from 1 to {_MOST_AT_ONCE}")])
+
+
+def _link(request: Request, cursor: Cursor | None) -> str | None:
+    return str(request.url.include_query_params(cursor=str(cursor))) if cursor else None
+
+
+def _state(request: Request, record: Record) -> dict[str, Any]:
+    url = f"{request.base_url}predictions/{record.id}"
+    return {**dict(sorted(record.to_dict().items())), "urls": {"cancel": f"{url}/cancel", "get": url}}

@@ -1,0 +1,1 @@
+"""What is kept of predictions, also after their end."""
