@@ -1,4 +1,4 @@
-"""`GET /health-check`: how the server is; and `POST /shutdown`: its end."""
+"""How the server is: `/health-check` for people, `/livez` and `/readyz` for orchestrators; and `/shutdown`, its end."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def health_routes(worker: Worker, slots: Slots, shutdown: Callable[[], None]) ->
         if error is not None:
             body["user_healthcheck_error"] = error
         return json_response(body)
+
+    @router.api_route("/livez", methods=["GET", "HEAD"])
+    async def live() -> Response:
+        return json_response({"status": "live"})
+
+    @router.api_route("/readyz", methods=["GET", "HEAD"])
+    async def ready() -> Response:
+        health, _ = await _health(worker, slots)
+        return json_response({"status": health}, 200 if health in (Health.READY, Health.BUSY) else 503)
 
     @router.post("/shutdown")
     async def shut_down() -> Response:

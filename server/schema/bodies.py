@@ -29,6 +29,18 @@ _REQUEST: dict[str, Any] = {
             "additionalProperties": {"type": "string"},
             "description": "Texts that the model can read beside its inputs, such as the name of a user.",
         },
+        "webhook": {
+            "title": "Webhook",
+            "type": "string",
+            "format": "uri",
+            "description": "An http or https URL to which the state of the prediction is POSTed as it changes.",
+        },
+        "webhook_events_filter": {
+            "title": "Webhook Events Filter",
+            "type": "array",
+            "items": {"type": "string", "enum": ["start", "output", "logs", "completed"]},
+            "description": "What the webhook is told of; all of it, unless given.",
+        },
     },
 }
 
@@ -64,8 +76,52 @@ _RESPONSE: dict[str, Any] = {
         "created_at": _time("Created At", "When the request arrived."),
         "started_at": _time("Started At", "When the model began."),
         "completed_at": _time("Completed At", "When it ended."),
+        "queue_position": {
+            "title": "Queue Position",
+            "type": "integer",
+            "minimum": 1,
+            "description": "Its place in the queue, 1 being next; only while it waits.",
+        },
+        "omitted": {
+            "title": "Omitted",
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What is too large for a list of predictions; ask for this one alone to see it.",
+        },
+        "urls": {
+            "title": "Urls",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "`get`: where its state is. `cancel`: where to POST to stop it.",
+        },
     },
     "required": ["id", "status"],
+}
+
+_PAGE: dict[str, Any] = {
+    "title": "PredictionPage",
+    "description": "Some predictions, the newest first.",
+    "type": "object",
+    "properties": {
+        "results": {
+            "title": "Results",
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/PredictionResponse"},
+        },
+        "next": {
+            "title": "Next",
+            "type": "string",
+            "nullable": True,
+            "description": "The URL of the page with older ones.",
+        },
+        "previous": {
+            "title": "Previous",
+            "type": "string",
+            "nullable": True,
+            "description": "The URL of the page with newer ones.",
+        },
+    },
+    "required": ["results", "next", "previous"],
 }
 
 _STATUS: dict[str, Any] = {
@@ -137,8 +193,8 @@ _HEALTH: dict[str, Any] = {
             "type": "string",
             "enum": ["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY", "DEFUNCT"],
             "description": (
-                "`STARTING`: the model is being loaded. `READY`: it takes predictions. `BUSY`: it takes no more at "
-                "this moment. `SETUP_FAILED`: it could not be loaded. `UNHEALTHY`: the model's own check says no. "
+                "`STARTING`: the model is being loaded. `READY`: it takes predictions. `BUSY`: it takes them, and they "
+                "wait. `SETUP_FAILED`: it could not be loaded. `UNHEALTHY`: the model's own check says no. "
                 "`DEFUNCT`: its process died and could not be replaced yet."
             ),
         },
@@ -172,6 +228,7 @@ _HEALTH: dict[str, Any] = {
 BODIES: dict[str, Any] = {
     "PredictionRequest": _REQUEST,
     "PredictionResponse": _RESPONSE,
+    "PredictionPage": _PAGE,
     "Status": _STATUS,
     "HTTPValidationError": _HTTP_VALIDATION_ERROR,
     "ValidationError": _VALIDATION_ERROR,

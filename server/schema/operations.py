@@ -15,8 +15,10 @@ def paths(streaming: bool) -> dict[str, Any]:
     return {
         "/": {"get": _DISCOVER},
         "/health-check": {"get": _CHECK_HEALTH},
-        "/predictions": {"post": predict},
-        "/predictions/{prediction_id}": {"put": _PREDICT_ONCE},
+        "/livez": {"get": _LIVE},
+        "/readyz": {"get": _READY},
+        "/predictions": {"get": _LIST, "post": predict},
+        "/predictions/{prediction_id}": {"get": _GET, "put": _PREDICT_ONCE},
         "/predictions/{prediction_id}/cancel": {"post": _CANCEL},
         "/shutdown": {"post": _SHUT_DOWN},
     }
@@ -54,11 +56,22 @@ _WARNING = {
     }
 }
 
+_EVENTS = {
+    "schema": {
+        "type": "string",
+        "description": "`start`, `log`, `metric` and `output` events as they happen, then `completed`.",
+    }
+}
+
+_STREAMABLE = _json("Successful Response", "PredictionResponse", headers=_WARNING)
+_STREAMABLE["content"]["text/event-stream"] = _EVENTS
+
 _INVALID = _json("Validation Error", "HTTPValidationError")
 _INVALID["content"]["text/plain"] = {"schema": {"type": "string"}}
 
 _REFUSALS = {
     "400": _text("The body is not JSON."),
+    "406": _json("A stream was asked for, and the server streams only models that are marked for it.", "Error"),
     "409": _json("The server keeps no queue and is busy, or a prediction with this id has not ended.", "Error"),
     "413": _text("The body is too large."),
     "415": _text("The content type is not JSON."),
@@ -85,7 +98,7 @@ _PREDICT = {
     "parameters": [_PREFER],
     "requestBody": _BODY,
     "responses": {
-        "200": _json("Successful Response", "PredictionResponse", headers=_WARNING),
+        "200": _STREAMABLE,
         "202": _json("Accepted; it runs on by itself.", "PredictionResponse", headers=_WARNING),
         **_REFUSALS,
     },
@@ -101,9 +114,48 @@ _PREDICT_ONCE = {
     "parameters": [_PREDICTION_ID, _PREFER],
     "requestBody": _BODY,
     "responses": {
-        "200": _json("It has ended.", "PredictionResponse", headers=_WARNING),
+        "200": _STREAMABLE,
         "202": _json("It runs.", "PredictionResponse", headers=_WARNING),
         **_REFUSALS,
+    },
+}
+
+_GET = {
+    "summary": "Get a prediction",
+    "description": "The state of a prediction that waits, runs, or has ended not too long ago.",
+    "operationId": "get_predictions__prediction_id__get",
+    "parameters": [_PREDICTION_ID],
+    "responses": {
+        "200": _json("Successful Response", "PredictionResponse"),
+        "404": _json("There is no such prediction, or it is forgotten by now.", "Error"),
+        "503": _json("What has ended cannot be read at the moment.", "Error"),
+    },
+}
+
+_LIST = {
+    "summary": "List predictions",
+    "description": "The predictions that wait, run, or have ended not too long ago; the newest first.",
+    "operationId": "list_predictions_get",
+    "parameters": [
+        {
+            "in": "query",
+            "name": "limit",
+            "required": False,
+            "description": "How many at the most.",
+            "schema": {"title": "Limit", "type": "integer", "minimum": 1, "maximum": 100, "default": 100},
+        },
+        {
+            "in": "query",
+            "name": "cursor",
+            "required": False,
+            "description": "Where to go on; the links of a page have it.",
+            "schema": {"title": "Cursor", "type": "string"},
+        },
+    ],
+    "responses": {
+        "200": _json("Successful Response", "PredictionPage"),
+        "422": _json("Validation Error", "HTTPValidationError"),
+        "503": _json("What has ended cannot be read at the moment.", "Error"),
     },
 }
 
@@ -134,6 +186,23 @@ _CHECK_HEALTH = {
     "description": "How the server and the model are. The status code is always 200; look at `status` in the body.",
     "operationId": "healthcheck_health_check_get",
     "responses": {"200": _json("Successful Response", "Health")},
+}
+
+_LIVE = {
+    "summary": "Liveness",
+    "description": "Answers as long as the server runs, whatever the model does. For orchestrators.",
+    "operationId": "livez_livez_get",
+    "responses": {"200": _json("The server runs.", None)},
+}
+
+_READY = {
+    "summary": "Readiness",
+    "description": "Whether predictions should be sent here, told by the status code. For orchestrators.",
+    "operationId": "readyz_readyz_get",
+    "responses": {
+        "200": _json("The model is ready, busy or not.", None),
+        "503": _json("The model is loading, failed to load, or is not well.", None),
+    },
 }
 
 _SHUT_DOWN = {

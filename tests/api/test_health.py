@@ -137,3 +137,26 @@ def test_head(repeat: Server, path: str) -> None:
     response = repeat.client.head(path)
     assert response.status_code == 200
     assert response.content == b""
+
+
+def probes(server: Server) -> tuple[int, int]:
+    return server.client.get("/livez").status_code, server.client.get("/readyz").status_code
+
+
+def test_orchestrators_read_status_codes(serve: Serve, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    server = serve("wait_in_setup", ready=False, env={"GO": str(go)})
+    assert probes(server) == (200, 503)
+    go.touch()
+    server.wait_for_health("READY")
+    assert probes(server) == (200, 200)
+
+
+def test_what_is_not_well_is_not_ready(serve: Serve, tmp_path: Path) -> None:
+    well = tmp_path / "well"
+    well.touch()
+    server = serve("unwell", env={"WELL": str(well)})
+    assert probes(server) == (200, 200)
+    well.unlink()
+    assert probes(server) == (200, 503)
+    assert server.client.get("/readyz").json() == {"status": "UNHEALTHY"}
