@@ -1,7 +1,7 @@
 """What the model writes to `sys.stdout` and `sys.stderr`, as log events of the prediction that wrote it.
 
 What is written to the file descriptors themselves, by child processes or by code in C, goes through pipes to the
-parent (`server.worker.console`).
+parent (`server.worker.console`). That survives a crash; of what is written here, the last milliseconds do not.
 """
 
 from __future__ import annotations

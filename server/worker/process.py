@@ -57,9 +57,22 @@ class WorkerProcess:
 
         Raises:
             OSError: the system lets no process start.
+            ValueError: a variable cannot be one.
         """
-        popen, end, lifeline = _spawn(arguments, {**os.environ, **environment})
-        return cls(popen, await ParentConnection.open(end), lifeline)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # First what can be canceled: once there is a process, nothing may come between it and its owner.
+            try:
+                connection = await ParentConnection.open(ours)
+            except BaseException:
+                ours.close()
+                raise
+            try:
+                popen, lifeline = _spawn(theirs, arguments, {**os.environ, **environment})
+            except BaseException:
+                connection.close()
+                raise
+        return cls(popen, connection, lifeline)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group; nothing happens after `exited`."""
@@ -98,14 +111,15 @@ class WorkerProcess:
             self.exited.set_result(status)
 
 
-def _spawn(arguments: Sequence[str], environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
-    ours, theirs = socket.socketpair()
+def _spawn(
+    end: socket.socket, arguments: Sequence[str], environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], int]:
     reading_end, lifeline = os.pipe()
     try:
         popen = subprocess.Popen(  # noqa: S603 - the program is this one
             [
                 *(sys.executable, "-P", "-X", "faulthandler", "-m", "server.worker"),
-                *("--socket", str(theirs.fileno()), "--lifeline", str(reading_end)),
+                *("--socket", str(end.fileno()), "--lifeline", str(reading_end)),
                 *arguments,
             ],
             bufsize=0,
@@ -113,18 +127,16 @@ def _spawn(arguments: Sequence[str], environment: dict[str, str]) -> tuple[subpr
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_with_import_path(environment),
-            pass_fds=(theirs.fileno(), reading_end),
+            pass_fds=(end.fileno(), reading_end),
             # Out of reach of Ctrl-C, and a group that can be ended as one.
             start_new_session=True,
         )
     except BaseException:
-        ours.close()
         os.close(lifeline)
         raise
     finally:
-        theirs.close()
         os.close(reading_end)
-    return popen, ours, lifeline
+    return popen, lifeline
 
 
 def _with_import_path(environment: dict[str, str]) -> dict[str, str]:

@@ -237,7 +237,7 @@ class Worker:
             reason = await session.run(self._setup_timeout)
             if session.has_proved_to_work:
                 backoff.reset()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             reason = f"The worker process could not be started: {error}"
         finally:
             self._session = None
