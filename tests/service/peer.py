@@ -68,7 +68,9 @@ async def running_peer(handler: Handler) -> AsyncIterator[Peer]:
         server.close()
         for task, writer in connections.items():
             task.cancel()
-            writer.transport.abort()
+            # A transport of asyncio that has lost its connection has no loop any more to abort it with.
+            with suppress(AttributeError):
+                writer.transport.abort()
         await asyncio.gather(*connections, return_exceptions=True)
         await asyncio.gather(*(writer.wait_closed() for writer in connections.values()), return_exceptions=True)
 
