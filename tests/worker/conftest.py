@@ -33,7 +33,7 @@ def group_members(group: int) -> list[int]:
 
 def wait_until_empty(group: int) -> list[int]:
     """The processes of a group that are still alive when those that were killed have had the time to end."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (members := group_members(group)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return members
