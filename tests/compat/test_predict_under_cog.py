@@ -80,7 +80,3 @@ def test_what_the_model_cannot_do_fails_with_the_reason(cog: httpx.Client) -> No
 def test_what_no_model_can_do_is_refused(given: dict[str, Any], cog: httpx.Client) -> None:
     given = given and {"prompt": "a car", **given}
     assert ask_cog(cog, "POST", "/predictions", json={"input": given}).status_code == 422
-
-
-def test_setup_tells_what_is_served(cog: httpx.Client, tmp_path: Path) -> None:
-    assert "Ready: StableDiffusionPipeline from" in cog.get("/health-check").json()["setup"]["logs"]
