@@ -20,11 +20,13 @@ from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_PROBES = ("/health-check", "/livez", "/readyz")
+
 
 def listen(settings: Settings, manifest: Manifest) -> None:
     """Serve until Ctrl-C, SIGTERM or `POST /shutdown`, then return.
 
-    Predictions that run get `settings.shutdown_grace` seconds to end; a second signal ends them at once.
+    Predictions that run get `settings.shutdown_grace` seconds to end; a second Ctrl-C ends them at once.
 
     Raises:
         ListenError: the address cannot be listened on.
@@ -42,8 +44,15 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         app.state.shutdown = server.stop
         if settings.threads is not None:
             logger.warning("--threads %d has no effect: connections take no threads here.", settings.threads)
+        logging.getLogger("uvicorn.access").addFilter(_is_no_probe)
         logger.info("Darkroom %s serves %s on %s", __version__, manifest.predictor, _url(listener))
         server.run(sockets=[listener])
+
+
+def _is_no_probe(record: logging.LogRecord) -> bool:
+    # Orchestrators ask every few seconds; their requests would hide all others.
+    _client, _method, path, *_ = record.args if isinstance(record.args, tuple) else ("", "", "")
+    return path not in _PROBES
 
 
 def _bind(host: str, port: int) -> socket.socket:

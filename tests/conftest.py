@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ class Server:
         url: where it listens.
         client: an HTTP client with that base URL; it waits up to a minute.
         process: the HTTP process.
+        reading: ends when all that it logs has been read.
         lines: what it has logged so far.
     """
 
     url: str
     client: httpx.Client
     process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
+    reading: threading.Thread
+    lines: list[str]
 
     def health(self) -> dict[str, Any]:
         """The body of `/health-check`."""
@@ -59,7 +61,13 @@ class Server:
         """Ask it to end by SIGTERM and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Its exit status, once it has ended and `lines` are complete."""
+        status = self.process.wait(timeout)
+        self.reading.join()
+        return status
 
 
 @contextmanager
@@ -90,11 +98,11 @@ def running_server(predictor: str | Path, *, ready: bool = True, **settings: Any
     lines: list[str] = []
     url = _url_in(process, lines)
     # What the server logs must be read for as long as it runs, or a full pipe stops it.
-    drain = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
-    drain.start()
+    reading = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+    reading.start()
     try:
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-            server = Server(url, client, process, lines)
+            server = Server(url, client, process, reading, lines)
             if ready:
                 health = server.wait_for_health("READY", "SETUP_FAILED")
                 assert health["status"] == "READY", health["setup"]["logs"]
@@ -107,7 +115,7 @@ def running_server(predictor: str | Path, *, ready: bool = True, **settings: Any
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        drain.join()
+        reading.join()
         if process.stderr:
             process.stderr.close()
 

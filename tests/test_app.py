@@ -20,7 +20,7 @@ def job(folder: Path, name: str) -> dict[str, dict[str, str]]:
 
 
 async def ended(server: Server) -> int:
-    return await asyncio.to_thread(server.process.wait, 30)
+    return await asyncio.to_thread(server.wait)
 
 
 async def until_refused(server: Server) -> None:
@@ -151,3 +151,12 @@ async def test_told_so_the_server_outlives_sigterm_until_it_is_asked(serve: Serv
 def test_cogs_flag_that_has_no_effect_is_accepted_and_said_so(serve: Serve) -> None:
     server = serve("repeat_back", threads=4)
     assert any("--threads 4 has no effect" in line for line in server.lines)
+
+
+def test_requests_are_logged_but_for_probes(serve: Serve) -> None:
+    server = serve("repeat_back")
+    for path in ("/health-check", "/livez", "/readyz", "/openapi.json"):
+        server.client.get(path)
+    assert server.stop() == 0
+    logged = [line for line in server.lines if "uvicorn.access" in line]
+    assert ["/openapi.json" in line for line in logged] == [True]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,11 @@ def running_cog(predictor: str, document: dict[str, Any], folder: Path) -> Itera
 
 @contextmanager
 def starting_cog(
-    folder: Path, reference: str, document: dict[str, Any] | None, environment: Mapping[str, str] | None = None
+    folder: Path,
+    reference: str,
+    document: dict[str, Any] | None,
+    environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[httpx.Client]:
     """The same for the predictor that lies in `folder`; does not wait until it is set up.
 
@@ -45,6 +49,7 @@ def starting_cog(
         reference: the predictor, such as `predict.py:Predictor`.
         document: its OpenAPI document; `None` leaves Cog without one.
         environment: further variables.
+        options: of its command line.
     """
     if document is not None:
         (folder / ".cog").mkdir()
@@ -58,7 +63,7 @@ def starting_cog(
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         **(environment or {}),
     }
-    command = [sys.executable, "-m", "cog.server.http", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "cog.server.http", "--host", "127.0.0.1", *options]
     with (
         (folder / "log.txt").open("w") as log,
         subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log) as process,
