@@ -56,6 +56,16 @@ def load_manifest(directory: Path, predictor: str | None = None) -> Manifest:
     return Manifest(path.parent, reference, _environment(path, content), _max_concurrency(path, content))
 
 
+def manifest_environment(directory: Path) -> dict[str, str]:
+    """The variables that `cog.yaml` in `directory` sets; none if there is no such file.
+
+    Raises:
+        ManifestError: it cannot be used.
+    """
+    path = directory.absolute() / "cog.yaml"
+    return _environment(path, _read(path)) if path.is_file() else {}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_bytes())

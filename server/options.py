@@ -13,7 +13,7 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from server.manifest import load_manifest
+from server.manifest import load_manifest, manifest_environment
 from server.settings import ModelSettings, environment_variables, unknown_variables
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
     def decorate(command: _Command) -> _Command:
         @functools.wraps(command)
         def run(**parameters: Any) -> None:
+            for name, value in manifest_environment(Path.cwd()).items():
+                # Cog writes them into the image, where they are for the server as well as for the model.
+                os.environ.setdefault(name, value)
             given = {name: parameters.pop(name) for name in settings.model_fields}
             values = _validate(settings, {name: value for name, value in given.items() if value is not None})
             start_logging(values.log_level)

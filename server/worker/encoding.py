@@ -145,6 +145,6 @@ def _from_numpy(value: Any) -> Any:
     if numpy is not None:
         if isinstance(value, numpy.ndarray):
             return value.tolist()
-        if isinstance(value, numpy.generic):
-            return value.item()
+        if isinstance(value, numpy.generic) and isinstance(item := value.item(), bool | int | float | str):
+            return item
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

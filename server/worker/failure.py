@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from pathlib import Path
 
 from server.errors import DarkroomError
 
 _OURS = str(Path(__file__).parent)
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
 def summarize(error: BaseException) -> str:
@@ -17,8 +19,12 @@ def summarize(error: BaseException) -> str:
     except Exception:  # models bring their own exceptions, and those may be broken
         message = "<exception str() failed>"
     text = message if isinstance(error, DarkroomError) else f"{type(error).__qualname__}: {message}"
-    # What Python can print, half a surrogate pair included, is not always what can be sent.
-    return text.encode(errors="backslashreplace").decode()
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text that can be sent: what Python can hold, half a surrogate pair included, is not always that."""
+    return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
 def trace(error: BaseException) -> str:
@@ -28,8 +34,8 @@ def trace(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    return printable("".join(traceback.format_exception(type(error), error, frames)))
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen "))
+    return filename.startswith((_OURS, _ASYNCIO, "<frozen "))

@@ -110,6 +110,9 @@ class Runner:
         elif inspect.isgenerator(result) or (self._yields and isinstance(result, Iterator)):
             items = self._iterate(job, result)
         else:
+            if self._yields and not isinstance(result, list | tuple | set | frozenset):
+                # Declared to yield, it has returned: as in Cog that is one item, or none.
+                result = [] if result is None else [result]
             self._put(job, encoder, result, None)
             return
         index = 0

@@ -21,7 +21,7 @@ class BrokenError(Exception):
         (SystemExit(3), "SystemExit: 3"),
         (ValueError("two\nlines"), "ValueError: two\nlines"),
         (BrokenError(), "BrokenError: <exception str() failed>"),
-        (ValueError("\ud800"), "ValueError: \\ud800"),
+        (ValueError("\ud800"), "ValueError: \ufffd\ufffd\ufffd"),  # as Cog sends it
         (PredictorNotFound("There is no file x."), "There is no file x."),
     ],
 )
