@@ -55,6 +55,16 @@ def test_a_variable_that_breaks_its_rule_is_named() -> None:
     assert "DARKROOM_PORT: Input should be a valid integer" in result.stderr
 
 
+def test_an_option_may_be_a_variable_of_cog_yaml(tmp_path: Path) -> None:
+    (tmp_path / "cog.yaml").write_text(
+        f"predict: {PREDICTORS / 'greet.py'}:Predictor\nenvironment:\n  - COG_MAX_CONCURRENCY=2\n"
+    )
+    result = darkroom("predict", "-i", "name=you", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "A concurrency of 2" in result.stderr
+    assert darkroom("predict", "-i", "name=you", cwd=tmp_path, COG_MAX_CONCURRENCY="1").returncode == 0
+
+
 def test_a_misspelt_variable_is_reported() -> None:
     result = darkroom("schema", "--predictor", "greet.py:Predictor", DARKROOM_PROT="80")
     assert result.returncode == 0
