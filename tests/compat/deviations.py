@@ -246,6 +246,12 @@ class Deviation(Enum):
         "All do. With `--stream-any false` it is as in Cog.",
         "Logs and metrics are worth following, too.",
     )
+    LOG_EVENTS = Difference(
+        _HTTP,
+        "A stream has one `log` event for each line.",
+        "Lines that are written in quick succession may share one.",
+        "A model that writes a lot should not be slowed down by it.",
+    )
     ADDITIONS = Difference(
         _HTTP,
         "`/docs`, `GET /predictions` and `GET /predictions/{id}` do not exist; unknown inputs and unusable webhooks "

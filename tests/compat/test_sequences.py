@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.compat.answer import Answer
-from tests.compat.case import PREDICTORS, load_case
+from tests.compat.case import PREDICTORS, Case, load_case
 from tests.compat.deviations import Deviation, shows
 from tests.compat.host import Host, running_host
 from tests.compat.pair import Pair, Peer, running_pair
@@ -65,12 +66,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, host: Host) -> Iterator[dict
     """All that this module needs, started at once."""
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
 
-        def start(name: str, folder: Any) -> Pair:
-            case = load_case(PREDICTORS / f"{name}.py")
-            return stack.enter_context(running_pair(case, folder, host, set_up=name != "wait_in_setup"))
+        def start(case: Case, folder: Path) -> Pair:
+            return stack.enter_context(running_pair(case, folder, host, set_up=case.name != "wait_in_setup"))
 
-        names = (*SCRIPTS, "die", "stop", "wait_in_setup")
-        yield {name: pool.submit(start, name, tmp_path_factory.mktemp(name)) for name in names}
+        # Read here, because Python 3.11 cannot parse in several threads at once (`AST constructor recursion depth`).
+        cases = [load_case(PREDICTORS / f"{name}.py") for name in (*SCRIPTS, "die", "stop", "wait_in_setup")]
+        yield {case.name: pool.submit(start, case, tmp_path_factory.mktemp(case.name)) for case in cases}
 
 
 @pytest.fixture(params=SCRIPTS)
@@ -308,6 +309,17 @@ def test_a_stream_that_joins(stage: Stage) -> None:
         with play.stream() as first, play.stream("yield another") as second:
             play.let_pass("here")
             return [first(), second()]
+
+    stage.alike(act)
+
+
+@shows(Deviation.LOG_EVENTS)
+def test_the_logs_of_a_stream(stage: Stage) -> None:
+    def act(play: Play) -> list[Any]:
+        with play.stream("say a", "say b", "say c\nd\n\n", "say e") as rest:
+            events = rest().body
+        logs = [data for name, data in events if name == "event: log"]
+        return ["".join(log["data"] for log in logs), {log["source"] for log in logs} == {"stdout"}, events[-2]]
 
     stage.alike(act)
 

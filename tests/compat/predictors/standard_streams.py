@@ -49,6 +49,11 @@ def tee() -> None:
         sys.stdout = before
 
 
+def left() -> None:
+    sys.stdout = io.StringIO()
+    print("nobody reads this")
+
+
 def both_unfinished() -> None:
     sys.stdout.write("out ")
     sys.stderr.write("err ")
@@ -80,4 +85,6 @@ REQUESTS = [
     {"input": {"kind": "both_unfinished"}},
     {"input": {"kind": "thread"}},
     {"input": {"kind": "pool of setup"}},
+    {"input": {"kind": "left"}},
+    {"input": {"kind": "redirected"}},
 ]
