@@ -41,6 +41,15 @@ class Status(StrEnum):
         return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
 
+class WebhookEvent(StrEnum):
+    """What a client may ask to be told."""
+
+    START = "start"
+    OUTPUT = "output"
+    LOGS = "logs"
+    COMPLETED = "completed"
+
+
 def new_id() -> str:
     """A fresh id: `pred_` and 32 hexadecimal digits, safe in file names and URLs."""
     return f"pred_{secrets.token_hex(16)}"

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from server.errors import InvalidRequest, Violation
-from server.service.webhooks import WebhookEvent
+from server.prediction import WebhookEvent
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_~:@+=,-][A-Za-z0-9_~:@+=,.-]{0,199}")
 

@@ -13,6 +13,7 @@ from server.service.slots import Place
 from server.service.updates import Updates
 from server.service.webhooks import Webhook
 from server.store.history import Entry
+from server.worker.messages import PredictionEvent
 
 T = TypeVar("T")
 
@@ -51,6 +52,20 @@ class Job:
     failure: str | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _work: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """Say that it runs, to all who want to know."""
+        self.prediction.start()
+        self.entry.changed()
+        self.updates.start(self.prediction)
+        self.webhook.start(self.prediction)
+
+    def apply(self, event: PredictionEvent) -> None:
+        """Take in what the worker said, in which files are published by now, and tell all who want to know."""
+        self.prediction.apply(event)
+        self.entry.changed()
+        self.updates.notify(self.prediction, event)
+        self.webhook.notify(self.prediction, event)
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something for the prediction that its cancel may interrupt. One thing at a time.

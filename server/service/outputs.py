@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -23,6 +23,30 @@ _MOST_REDIRECTS = 10
 _PIECE = 1 << 20
 
 
+class Outputs(Protocol):
+    """Where the files that a model puts out are published."""
+
+    async def publish(self, value: Any, prediction_id: str) -> Any:
+        """Give `value` back with each `LocalFile` in it replaced by a URL.
+
+        Raises:
+            OutputError: that cannot be done.
+        """
+
+
+def has_files(value: Any) -> bool:
+    """Whether there is a `LocalFile` in a JSON tree."""
+    match value:
+        case LocalFile():
+            return True
+        case list():
+            return any(map(has_files, value))
+        case dict():
+            return any(map(has_files, value.values()))
+        case _:
+            return False
+
+
 class DataUrls:
     """Publishes files inside the response itself, as base64."""
 
@@ -34,7 +58,7 @@ class DataUrls:
         Raises:
             OutputError: a file cannot be read.
         """
-        return await in_thread(_as_data_urls, value) if _has_files(value) else value
+        return await in_thread(_as_data_urls, value) if has_files(value) else value
 
 
 class Uploads:
@@ -65,7 +89,7 @@ class Uploads:
         Raises:
             OutputError: a file cannot be read, or the server did not take it; the other uploads are stopped.
         """
-        if not _has_files(value):
+        if not has_files(value):
             return value
         items = value if isinstance(value, list) else [value]
         turn = asyncio.Semaphore(_AT_ONCE)
@@ -131,18 +155,6 @@ def _as_data_urls(value: Any) -> Any:
             return {key: _as_data_urls(item) for key, item in value.items()}
         case _:
             return value
-
-
-def _has_files(value: Any) -> bool:
-    match value:
-        case LocalFile():
-            return True
-        case list():
-            return any(map(_has_files, value))
-        case dict():
-            return any(map(_has_files, value.values()))
-        case _:
-            return False
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import httpx
-import msgspec
 
-from server.errors import DarkroomError, NotReady, PredictionExists, ShuttingDown, WorkerError
+from server.errors import NotReady, PredictionExists, ShuttingDown
 from server.prediction import Prediction
 from server.schema.signature import Signature
 from server.schema.validation import InputValidator, ValidInput
-from server.service.inputs import fetch_inputs
-from server.service.job import Interrupted, Job
+from server.service.job import Job
+from server.service.outputs import Outputs
+from server.service.runner import JobRunner
 from server.service.slots import Slots
 from server.service.updates import Reader, Updates
 from server.service.webhooks import Webhook
 from server.store.history import History
 from server.store.redaction import redacted
-from server.worker.messages import (
-    Canceled,
-    Failed,
-    Log,
-    Metric,
-    Output,
-    Predict,
-    PredictionEvent,
-    Succeeded,
-    TerminalEvent,
-)
+from server.worker.messages import Canceled, Failed, TerminalEvent
 from server.worker.worker import Worker
-
-logger = logging.getLogger(__name__)
-
-_MOST_WAITING_EVENTS = 1024
-"""How far publishing may fall behind the model before the model has to wait."""
-
-
-class Outputs(Protocol):
-    """Where the files that a model puts out are published."""
-
-    async def publish(self, value: Any, prediction_id: str) -> Any:
-        """Give `value` back with each `LocalFile` in it replaced by a URL."""
 
 
 class PredictionService:
@@ -77,11 +51,9 @@ class PredictionService:
     ) -> None:
         self._worker = worker
         self._slots = slots
-        self._outputs = outputs
-        self._client = client
         self._history = history
-        self._max_file_bytes = max_file_bytes
         self._stream_history = stream_history
+        self._runner = JobRunner(worker, slots, outputs, client, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._validator: tuple[Signature, InputValidator] | None = None
@@ -178,9 +150,7 @@ class PredictionService:
         job = self._jobs.get(id)
         if job is None:
             return False
-        job.cancel()
-        if job.in_worker:
-            self._worker.cancel(id)
+        self._runner.cancel(job)
         return True
 
     async def finish(self, seconds: float) -> None:
@@ -220,98 +190,11 @@ class PredictionService:
         id_ = job.prediction.id
         end: TerminalEvent = Failed(id_, "The server stopped before the prediction ended.", 0.0)
         try:
-            folder = Path(tempfile.mkdtemp(prefix="darkroom-"))
-            try:
-                end = await self._predict(job, folder)
-            finally:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        except DarkroomError as error:
-            end = Failed(id_, str(error), 0.0)
-        except Exception:
-            logger.exception("Prediction %s failed by an error of the server's own", id_)
-            end = Failed(id_, "The server failed to run this prediction; its log says why.", 0.0)
+            end = await self._runner.run(job)
         finally:
             self._slots.leave(job.place)
             del self._jobs[id_]
             try:
-                self._apply(job, Canceled(id_, end.predict_time) if job.canceled else end)
+                job.apply(Canceled(id_, end.predict_time) if job.canceled else end)
             finally:
                 job.ended.set()
-
-    async def _predict(self, job: Job, folder: Path) -> TerminalEvent:
-        prediction = job.prediction
-        try:
-            command = await job.interruptible(self._prepare(job, folder))
-        except Interrupted:
-            return Canceled(prediction.id, 0.0)
-        prediction.start()
-        job.entry.changed()
-        job.updates.start(prediction)
-        job.webhook.start(prediction)
-        events: asyncio.Queue[PredictionEvent] = asyncio.Queue(_MOST_WAITING_EVENTS)
-        async with asyncio.TaskGroup() as group:
-            job.in_worker = True
-            group.create_task(self._read(job, command, events))
-            return await self._follow(job, events)
-
-    async def _prepare(self, job: Job, folder: Path) -> Predict:
-        prediction = job.prediction
-        inputs, outputs = folder / "inputs", folder / "outputs"
-        await self._slots.turn(job.place)
-        inputs.mkdir()
-        outputs.mkdir()
-        values = await fetch_inputs(prediction.input, job.signature, inputs, self._client, self._max_file_bytes)
-        await self._worker.settled()
-        return Predict(prediction.id, values, str(outputs), prediction.context)
-
-    async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:
-        # Apart from `_follow`, so that the slot is free once the child is done, however long publishing files takes.
-        if job.canceled:
-            await events.put(Canceled(command.id, 0.0))
-            return
-        try:
-            async with aclosing(self._worker.run(command)) as stream:
-                async for event in stream:
-                    if isinstance(event, TerminalEvent):
-                        job.in_worker = False
-                        self._slots.leave(job.place)
-                    await events.put(event)
-        except WorkerError as error:
-            job.in_worker = False
-            await events.put(Failed(command.id, str(error), 0.0))
-
-    async def _follow(self, job: Job, events: asyncio.Queue[PredictionEvent]) -> TerminalEvent:
-        while True:
-            event = await events.get()
-            match event:
-                case Succeeded() | Failed() | Canceled():
-                    return event if job.failure is None else Failed(event.id, job.failure, event.predict_time)
-                case Output() if job.canceled or job.failure is not None:
-                    continue
-            try:
-                await self._take(job, event)
-            except DarkroomError as error:
-                self._give_up(job, str(error))
-            except Exception:
-                logger.exception("Prediction %s: the server could not take in %s", job.prediction.id, event)
-                self._give_up(job, "The server could not take in what the model put out; its log says why.")
-
-    async def _take(self, job: Job, event: Log | Output | Metric) -> None:
-        if isinstance(event, Output):
-            try:
-                value = await job.interruptible(self._outputs.publish(event.value, event.id))
-            except Interrupted:
-                return
-            event = msgspec.structs.replace(event, value=value)
-        self._apply(job, event)
-
-    def _give_up(self, job: Job, failure: str) -> None:
-        job.failure = failure
-        if job.in_worker:
-            self._worker.cancel(job.prediction.id)
-
-    def _apply(self, job: Job, event: PredictionEvent) -> None:
-        job.prediction.apply(event)
-        job.entry.changed()
-        job.updates.notify(job.prediction, event)
-        job.webhook.notify(job.prediction, event)

@@ -9,12 +9,11 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import httpx
 
-from server.prediction import Prediction
+from server.prediction import Prediction, WebhookEvent
 from server.service.client import http_url
 from server.service.delivery import RETRY_DELAYS, Delivery
 from server.service.updates import pieces
@@ -24,15 +23,6 @@ logger = logging.getLogger(__name__)
 
 _TRACING = ("traceparent", "tracestate")
 _MOST_WAITING = 64
-
-
-class WebhookEvent(StrEnum):
-    """What a client may ask to be told."""
-
-    START = "start"
-    OUTPUT = "output"
-    LOGS = "logs"
-    COMPLETED = "completed"
 
 
 def usable_url(url: str) -> bool:

@@ -23,8 +23,8 @@ from server.errors import (
 )
 from server.prediction import Prediction, Status
 from server.service.client import http_client
-from server.service.outputs import DataUrls
-from server.service.predictions import Outputs, PredictionService
+from server.service.outputs import DataUrls, Outputs
+from server.service.predictions import PredictionService
 from server.service.slots import Slots
 from server.service.webhooks import Webhooks
 from server.store.history import History
@@ -126,7 +126,7 @@ async def test_an_output_that_cannot_be_published_fails_the_prediction(start: St
     async def refuse(value: Any) -> Any:
         raise OutputError("Failed to upload output: the disk is full")
 
-    parts = await start("repeat_back", Publishing(refuse))
+    parts = await start("write_file", Publishing(refuse))
     prediction = await parts.run()
     assert prediction.status is Status.FAILED
     assert prediction.error == "Failed to upload output: the disk is full"
@@ -138,8 +138,8 @@ async def test_a_prediction_whose_output_is_refused_is_stopped(start: Start, tmp
     async def refuse(value: Any) -> Any:
         raise OutputError("Failed to upload output: no")
 
-    parts = await start("yield_on_file", Publishing(refuse))
-    prediction = await parts.run(go=str(tmp_path / "never"))
+    parts = await start("yield_file_first", Publishing(refuse))
+    prediction = await parts.run(folder=str(tmp_path))
     assert (prediction.status, prediction.error) == (Status.FAILED, "Failed to upload output: no")
 
 
@@ -149,7 +149,7 @@ async def test_an_error_of_our_own_fails_the_prediction_and_is_logged(
     async def err(value: Any) -> Any:
         raise ZeroDivisionError
 
-    parts = await start("repeat_back", Publishing(err))
+    parts = await start("write_file", Publishing(err))
     prediction = await parts.run()
     assert prediction.status is Status.FAILED
     assert prediction.error == "The server could not take in what the model put out; its log says why."
@@ -171,15 +171,16 @@ async def test_the_slot_is_free_while_the_output_is_still_published(start: Start
     publishing, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait(value: Any) -> Any:
-        if value == "slow:1:0.0":
+        text = await asyncio.to_thread(Path(value.path).read_text)
+        if text == "slow":
             publishing.set()
             await go_on.wait()
-        return value
+        return text
 
-    parts = await start("repeat_back", Publishing(wait))
+    parts = await start("write_file", Publishing(wait))
     slow = parts.create("slow", text="slow")
     await publishing.wait()
-    assert (await parts.run("fast", text="fast")).output == "fast:1:0.0"
+    assert (await parts.run("fast", text="fast")).output == "fast"
     assert slow.completed_at is None
     go_on.set()
     await parts.service.wait("slow")
@@ -193,7 +194,7 @@ async def test_cancel_while_the_output_is_published(start: Start) -> None:
         publishing.set()
         await asyncio.Event().wait()
 
-    parts = await start("repeat_back", Publishing(hang))
+    parts = await start("write_file", Publishing(hang))
     prediction = parts.create()
     await publishing.wait()
     assert parts.service.cancel("p")
@@ -224,6 +225,24 @@ async def test_what_was_put_out_before_a_cancel_is_kept(start: Start, tmp_path: 
     assert prediction.status is Status.CANCELED
     assert prediction.output == ["one", "two"]
     assert prediction.to_response().keys() == {"id", "logs", "metrics", "status"}
+
+
+async def test_what_the_model_yielded_before_a_cancel_is_taken_in_after_it(start: Start, tmp_path: Path) -> None:
+    publishing = asyncio.Event()
+
+    async def hang(value: Any) -> Any:
+        publishing.set()
+        await asyncio.Event().wait()
+
+    parts = await start("yield_file_first", Publishing(hang))
+    prediction = parts.create(folder=str(tmp_path))
+    await publishing.wait()
+    await appears(tmp_path / "yielded")
+    assert not prediction.has_output
+    parts.service.cancel("p")
+    await parts.service.wait("p")
+    assert prediction.status is Status.CANCELED
+    assert prediction.output == ["two", "three"]
 
 
 async def test_a_worker_that_dies_fails_what_it_ran_and_gets_what_waited(start: Start, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from server.prediction import Prediction
+from server.prediction import Prediction, WebhookEvent
 from server.service.client import USER_AGENT, http_client
 from server.service.delivery import RETRY_DELAYS, Delivery
-from server.service.webhooks import Webhook, WebhookEvent, Webhooks, usable_url
+from server.service.webhooks import Webhook, Webhooks, usable_url
 from server.worker.messages import (
     Canceled,
     Failed,

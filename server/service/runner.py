@@ -1,0 +1,151 @@
+"""One prediction at work: its files in, the worker, its files out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from server.errors import DarkroomError, WorkerError
+from server.service.inputs import fetch_inputs
+from server.service.job import Interrupted, Job
+from server.service.outputs import Outputs, has_files
+from server.service.slots import Slots
+from server.worker.messages import (
+    Canceled,
+    Failed,
+    Log,
+    Metric,
+    Output,
+    Predict,
+    PredictionEvent,
+    Succeeded,
+    TerminalEvent,
+)
+from server.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+_MOST_WAITING_EVENTS = 1024
+"""How far publishing may fall behind the model before the model has to wait."""
+
+
+class JobRunner:
+    """Runs what was accepted.
+
+    Args:
+        worker: who runs it.
+        slots: who may run.
+        outputs: where files that come out go.
+        client: fetches files that go in.
+        max_file_bytes: the largest such file.
+    """
+
+    def __init__(
+        self, worker: Worker, slots: Slots, outputs: Outputs, client: httpx.AsyncClient, max_file_bytes: int
+    ) -> None:
+        self._worker = worker
+        self._slots = slots
+        self._outputs = outputs
+        self._client = client
+        self._max_file_bytes = max_file_bytes
+
+    async def run(self, job: Job) -> TerminalEvent:
+        """Run a prediction in a temporary folder of its own, which is gone afterwards.
+
+        The job takes in everything but its end, which is returned; whatever goes wrong is such an end. Its slot is
+        given back as soon as the worker is done, or else by the caller.
+        """
+        id_ = job.prediction.id
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="darkroom-"))
+            try:
+                return await self._predict(job, folder)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        except DarkroomError as error:
+            return Failed(id_, str(error), 0.0)
+        except Exception:
+            logger.exception("Prediction %s failed by an error of the server's own", id_)
+            return Failed(id_, "The server failed to run this prediction; its log says why.", 0.0)
+
+    def cancel(self, job: Job) -> None:
+        """Ask a prediction to end, wherever it is."""
+        job.cancel()
+        if job.in_worker:
+            self._worker.cancel(job.prediction.id)
+
+    async def _predict(self, job: Job, folder: Path) -> TerminalEvent:
+        prediction = job.prediction
+        try:
+            command = await job.interruptible(self._prepare(job, folder))
+        except Interrupted:
+            return Canceled(prediction.id, 0.0)
+        job.start()
+        events: asyncio.Queue[PredictionEvent] = asyncio.Queue(_MOST_WAITING_EVENTS)
+        async with asyncio.TaskGroup() as group:
+            job.in_worker = True
+            group.create_task(self._read(job, command, events))
+            return await self._follow(job, events)
+
+    async def _prepare(self, job: Job, folder: Path) -> Predict:
+        prediction = job.prediction
+        inputs, outputs = folder / "inputs", folder / "outputs"
+        await self._slots.turn(job.place)
+        inputs.mkdir()
+        outputs.mkdir()
+        values = await fetch_inputs(prediction.input, job.signature, inputs, self._client, self._max_file_bytes)
+        await self._worker.settled()
+        return Predict(prediction.id, values, str(outputs), prediction.context)
+
+    async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:
+        # Apart from `_follow`, so that the slot is free once the child is done, however long publishing files takes.
+        if job.canceled:
+            await events.put(Canceled(command.id, 0.0))
+            return
+        try:
+            async with aclosing(self._worker.run(command)) as stream:
+                async for event in stream:
+                    if isinstance(event, TerminalEvent):
+                        job.in_worker = False
+                        self._slots.leave(job.place)
+                    await events.put(event)
+        except WorkerError as error:
+            job.in_worker = False
+            await events.put(Failed(command.id, str(error), 0.0))
+
+    async def _follow(self, job: Job, events: asyncio.Queue[PredictionEvent]) -> TerminalEvent:
+        while True:
+            event = await events.get()
+            match event:
+                case Succeeded() | Failed() | Canceled():
+                    return event if job.failure is None else Failed(event.id, job.failure, event.predict_time)
+                case Output() if job.failure is not None:
+                    continue
+            try:
+                await self._take(job, event)
+            except DarkroomError as error:
+                self._give_up(job, str(error))
+            except Exception:
+                logger.exception("Prediction %s: the server could not take in %s", job.prediction.id, event)
+                self._give_up(job, "The server could not take in what the model put out; its log says why.")
+
+    async def _take(self, job: Job, event: Log | Output | Metric) -> None:
+        if isinstance(event, Output) and has_files(event.value):
+            try:
+                value = await job.interruptible(self._outputs.publish(event.value, event.id))
+            except Interrupted:
+                return
+            event = msgspec.structs.replace(event, value=value)
+        job.apply(event)
+
+    def _give_up(self, job: Job, failure: str) -> None:
+        job.failure = failure
+        if job.in_worker:
+            self._worker.cancel(job.prediction.id)
