@@ -24,6 +24,9 @@ from server.store.redaction import redacted
 from server.worker.messages import Canceled, Failed, TerminalEvent
 from server.worker.worker import Worker
 
+_MOST_REMEMBERED = 1000
+"""Of how many canceled predictions a cancel that comes again is known."""
+
 
 class PredictionService:
     """Creates, runs and cancels predictions. One that was accepted always ends in a terminal state.
@@ -55,6 +58,8 @@ class PredictionService:
         self._stream_history = stream_history
         self._runner = JobRunner(worker, slots, outputs, client, max_file_bytes)
         self._jobs: dict[str, Job] = {}
+        # The ids of predictions that have ended so, the latest last.
+        self._canceled: dict[str, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._validator: tuple[Signature, InputValidator] | None = None
         self._closing = False
@@ -113,6 +118,7 @@ class PredictionService:
         entry = self._history.open(prediction, redacted(valid.values, signature))
         job = Job(prediction, signature, place, webhook, entry, Updates(self._stream_history), for_readers)
         self._jobs[id] = job
+        self._canceled.pop(id, None)
         task = asyncio.create_task(self._run(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -146,10 +152,14 @@ class PredictionService:
             await job.ended.wait()
 
     def cancel(self, id: str) -> bool:
-        """Ask a prediction to end as canceled, wherever it is; tells whether there was one."""
+        """Ask a prediction to end as canceled, wherever it is.
+
+        Returns:
+            Whether that is how it ends, or has ended; not if there is none of this id, or if it has ended otherwise.
+        """
         job = self._jobs.get(id)
         if job is None:
-            return False
+            return id in self._canceled
         self._runner.cancel(job)
         return True
 
@@ -194,7 +204,15 @@ class PredictionService:
         finally:
             self._slots.leave(job.place)
             del self._jobs[id_]
+            if job.canceled:
+                end = Canceled(id_, end.predict_time)
+                self._remember(id_)
             try:
-                job.apply(Canceled(id_, end.predict_time) if job.canceled else end)
+                job.apply(end)
             finally:
                 job.ended.set()
+
+    def _remember(self, id: str) -> None:
+        self._canceled[id] = None
+        if len(self._canceled) > _MOST_REMEMBERED:
+            del self._canceled[next(iter(self._canceled))]

@@ -227,7 +227,27 @@ async def test_cancel_of_a_running_prediction(waiting: Server, tmp_path: Path) -
         assert masked(response) == '{"id":"c1","logs":"","metrics":{"predict_time":0},"status":"canceled"}'
         assert (tmp_path / "a.stopped").read_text() == "CancelationException"
         again = await client.post("/predictions/c1/cancel")
-        assert (again.status_code, again.text) == (404, "{}")
+        assert (again.status_code, again.text) == (200, "{}")
+
+
+async def test_cancels_in_quick_succession_are_all_heeded(waiting: Server, tmp_path: Path) -> None:
+    async with client_of(waiting.url) as client:
+        running = asyncio.create_task(client.put("/predictions/c3", json=job(tmp_path, "a")))
+        await appears(tmp_path / "a.started")
+        cancels = [await client.post("/predictions/c3/cancel") for _ in range(20)]
+        assert {cancel.status_code for cancel in cancels} == {200}
+        assert (await running).json()["status"] == "canceled"
+
+
+async def test_a_cancel_of_an_id_that_was_canceled_and_used_again(waiting: Server, tmp_path: Path) -> None:
+    async with client_of(waiting.url) as client:
+        running = asyncio.create_task(client.put("/predictions/c4", json=job(tmp_path, "a")))
+        await appears(tmp_path / "a.started")
+        await client.post("/predictions/c4/cancel")
+        await running
+        (tmp_path / "a.go").touch()
+        assert (await client.put("/predictions/c4", json=job(tmp_path, "a"))).json()["output"] == "a"
+        assert (await client.post("/predictions/c4/cancel")).status_code == 404
 
 
 async def test_cancel_of_a_waiting_prediction_answers_it_at_once(waiting: Server, tmp_path: Path) -> None:
@@ -236,7 +256,7 @@ async def test_cancel_of_a_waiting_prediction_answers_it_at_once(waiting: Server
         await appears(tmp_path / "a.started")
         await client.put("/predictions/c2", json=job(tmp_path, "b"), headers=ASYNC)
         assert (await client.post("/predictions/c2/cancel")).status_code == 200
-        while (await client.post("/predictions/c2/cancel")).status_code != 404:
+        while (await client.get("/predictions/c2")).json()["status"] != "canceled":
             pass
         (tmp_path / "a.go").touch()
         assert (await running).json()["output"] == "a"

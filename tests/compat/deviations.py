@@ -196,6 +196,13 @@ class Deviation(Enum):
         "It is a race in Cog.",
         elsewhere="tests/api/test_predictions.py",
     )
+    LATE_CANCEL = Difference(
+        _CANCEL,
+        "A canceled prediction may take long to end, as code in C does not notice; "
+        "a cancel that comes again gets 200 until then, and 404 afterwards.",
+        "Most end at once. A cancel that comes again gets 200 afterwards, too.",
+        "Whoever cancels twice should not need luck.",
+    )
     OWN_CANCELATION = Difference(
         _CANCEL,
         "`CancelationException` raised by an asynchronous model itself fails the prediction; "

@@ -185,6 +185,21 @@ def test_a_cancel_after_the_end(stage: Stage) -> None:
     stage.alike(act)
 
 
+@shows(Deviation.LATE_CANCEL)
+def test_a_cancel_that_comes_again(stage: Stage) -> None:
+    def act(play: Play) -> list[Any]:
+        play.start("wait here")
+        play.reached("here")
+        play.cancel()
+        play.end()
+        play.peer.wait_until_idle()
+        return [play.cancel()]
+
+    [theirs], [ours] = stage.on_both(act)
+    assert (theirs.status, theirs.body) == (404, {})
+    assert (ours.status, ours.body) == (200, {})
+
+
 @synchronous
 def test_a_client_that_leaves(stage: Stage) -> None:
     def act(play: Play) -> list[Any]:

@@ -215,6 +215,16 @@ async def test_cancel_at_once(start: Start) -> None:
         assert (await parts.run("next", text="next")).output == "next:1:0.0"
 
 
+async def test_only_the_latest_canceled_ids_are_remembered(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.service.predictions._MOST_REMEMBERED", 2)
+    parts = await start("repeat_back")
+    for name in "abc":
+        parts.create(name)
+        assert parts.service.cancel(name)
+        await parts.service.wait(name)
+    assert [parts.service.cancel(name) for name in "abc"] == [False, True, True]
+
+
 async def test_what_was_put_out_before_a_cancel_is_kept(start: Start, tmp_path: Path) -> None:
     parts = await start("yield_on_file")
     prediction = parts.create(go=str(tmp_path / "never"))
