@@ -42,6 +42,20 @@ class SignatureError(DarkroomError):
         self.remedy = remedy
 
 
+class UnsupportedType(DarkroomError):
+    """An annotation, or what `Input` says of it, cannot be served; becomes a `SignatureError` that says where.
+
+    Args:
+        rule: what is not allowed, naming the type.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, rule: str, remedy: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.remedy = remedy
+
+
 @dataclass(frozen=True)
 class Violation:
     """One way in which a request breaks the schema.

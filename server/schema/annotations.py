@@ -15,24 +15,12 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, NotRequired, Required, TypeVar, Union
 
-from server.cog import AsyncConcatenateIterator, BaseModel, ConcatenateIterator, File, Opaque, Secret
+from server.cog import AsyncConcatenateIterator, ConcatenateIterator, File, Opaque, Secret
+from server.errors import UnsupportedType
+from server.schema.fields import is_typed_dict, read_fields
 from server.schema.signature import Display, Kind, ModelField, OutputType, ValueType
 
 T = TypeVar("T")
-
-
-class UnsupportedType(Exception):
-    """An annotation that cannot be served.
-
-    Args:
-        rule: what is not allowed, naming the type.
-        remedy: what to write instead.
-    """
-
-    def __init__(self, rule: str, remedy: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
-        self.remedy = remedy
 
 
 def input_type(annotation: Any) -> ValueType:
@@ -138,7 +126,7 @@ def _opaque_type(annotation: Any) -> ValueType:
 def _single_input(annotation: Any) -> ValueType:
     if kind := _scalar(annotation):
         return ValueType(kind)
-    if typing.get_origin(annotation) is dict or _is_typed_dict(annotation):
+    if typing.get_origin(annotation) is dict or is_typed_dict(annotation):
         return ValueType(Kind.ANY)
     if (item := _list_item(annotation)) is not None:
         type_ = input_type(item)
@@ -173,7 +161,7 @@ def _output_value(annotation: Any, within: tuple[Any, ...]) -> ValueType:
         return ValueType(Kind.MAPPING, (_output_value(arguments[1], within),)) if arguments else ValueType(Kind.ANY)
     if (item := _list_item(annotation)) is not None:
         return ValueType(Kind.LIST, (_output_value(item, within),))
-    if inspect.isclass(annotation) and (fields := _model_fields(annotation)) is not None:
+    if inspect.isclass(annotation) and (fields := read_fields(annotation)) is not None:
         if annotation in within:  # a tree of models has no end; below here it is any object
             return ValueType(Kind.ANY)
         return ValueType(
@@ -216,51 +204,6 @@ def _model_field(name: str, annotation: Any, required: bool | None, within: tupl
     return ModelField(name, type_, not type_.nullable if required is None else required)
 
 
-def _model_fields(model: type) -> list[tuple[str, Any, bool | None]] | None:
-    """The name, annotation and necessity of each field, or `None` if it is no model."""
-    if _is_typed_dict(model):
-        return [(name, hint, _is_required_key(model, name, hint)) for name, hint in _hints(model).items()]
-    if dataclasses.is_dataclass(model):
-        hints = _hints(model)
-        return [(field.name, hints[field.name], _needed(field)) for field in dataclasses.fields(model)]
-    if issubclass(model, BaseModel):
-        return [(name, hint, False if hasattr(model, name) else None) for name, hint in _hints(model).items()]
-    # pydantic's, told by what it looks like, for it is not imported unless the predictor does so.
-    if isinstance(fields := getattr(model, "model_fields", None), dict):
-        hints = _hints(model)
-        return [
-            (name, hints.get(name, field.annotation), None if field.is_required() else False)
-            for name, field in fields.items()
-        ]
-    return None
-
-
-def _hints(model: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(model, include_extras=True)
-    except Exception as error:
-        raise UnsupportedType(
-            f"the annotations of {model.__name__} cannot be evaluated ({type(error).__name__}: {error})",
-            "Import or define their names at the top of the file, not under TYPE_CHECKING.",
-        ) from error
-
-
-def _is_required_key(model: type, name: str, hint: Any) -> bool:
-    # `__required_keys__` overlooks the markers where annotations are strings.
-    match typing.get_origin(hint):
-        case typing.Required:
-            return True
-        case typing.NotRequired:
-            return False
-    required: frozenset[str] = model.__required_keys__  # type: ignore[attr-defined]
-    return name in required
-
-
-def _needed(field: dataclasses.Field[Any]) -> bool | None:
-    has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-    return False if has_default else None
-
-
 def _scalar(annotation: Any) -> Kind | None:
     if inspect.isclass(annotation) and issubclass(annotation, os.PathLike):
         return Kind.PATH
@@ -277,11 +220,6 @@ def _list_item(annotation: Any) -> Any:
     if annotation is list or typing.get_origin(annotation) is list:
         return next(iter(typing.get_args(annotation)), Any)
     return None
-
-
-def _is_typed_dict(annotation: Any) -> bool:
-    # `typing.is_typeddict` does not know those of `typing_extensions`.
-    return inspect.isclass(annotation) and issubclass(annotation, dict) and hasattr(annotation, "__required_keys__")
 
 
 def _refuse_nullable(type_: ValueType, annotation: Any) -> ValueType:

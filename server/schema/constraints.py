@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from server.schema.annotations import UnsupportedType
+from server.errors import UnsupportedType
 from server.schema.signature import InputField, Kind
 from server.schema.validation import compile_pattern
 

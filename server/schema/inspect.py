@@ -17,8 +17,8 @@ from typing import Any
 from server.cog import Secret
 from server.cog.input import FieldInfo, Input
 from server.cog.predictor import method_owner
-from server.errors import InvalidRequest, SignatureError
-from server.schema.annotations import UnsupportedType, input_type, output_type
+from server.errors import InvalidRequest, SignatureError, UnsupportedType
+from server.schema.annotations import input_type, output_type
 from server.schema.constraints import check_constraints
 from server.schema.openapi import component_schemas
 from server.schema.signature import InputField, Kind, OutputType, Signature, ValueType
