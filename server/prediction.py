@@ -28,9 +28,9 @@ class Status(StrEnum):
     """The states of a prediction, as Cog and Replicate name them."""
 
     STARTING = "starting"
-    """Accepted; waiting for a slot or for its files."""
+    """Accepted; waiting for its turn."""
     PROCESSING = "processing"
-    """Running in the worker."""
+    """It has a slot: its files are fetched, then it runs in the worker."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -90,7 +90,7 @@ class Prediction:
         return str(self._transcript)
 
     def start(self) -> None:
-        """Record that the worker has it."""
+        """Record that it is its turn."""
         self.status = Status.PROCESSING
         self.started_at = datetime.now(UTC)
 

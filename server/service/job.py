@@ -54,7 +54,7 @@ class Job:
     _work: asyncio.Task[Any] | None = None
 
     def start(self) -> None:
-        """Say that it runs, to all who want to know."""
+        """Say that it is its turn, to all who want to know."""
         self.prediction.start()
         self.entry.changed()
         self.updates.start(self.prediction)

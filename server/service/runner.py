@@ -82,26 +82,29 @@ class JobRunner:
             self._worker.cancel(job.prediction.id)
 
     async def _predict(self, job: Job, folder: Path) -> TerminalEvent:
-        prediction = job.prediction
         try:
+            await job.interruptible(self._turn(job))
+            # As in Cog, before its files are fetched.
+            job.start()
             command = await job.interruptible(self._prepare(job, folder))
         except Interrupted:
-            return Canceled(prediction.id, 0.0)
-        job.start()
+            return Canceled(job.prediction.id, 0.0)
         events: asyncio.Queue[PredictionEvent] = asyncio.Queue(_MOST_WAITING_EVENTS)
         async with asyncio.TaskGroup() as group:
             job.in_worker = True
             group.create_task(self._read(job, command, events))
             return await self._follow(job, events)
 
+    async def _turn(self, job: Job) -> None:
+        await self._slots.turn(job.place)
+        await self._worker.settled()
+
     async def _prepare(self, job: Job, folder: Path) -> Predict:
         prediction = job.prediction
         inputs, outputs = folder / "inputs", folder / "outputs"
-        await self._slots.turn(job.place)
         inputs.mkdir()
         outputs.mkdir()
         values = await fetch_inputs(prediction.input, job.signature, inputs, self._client, self._max_file_bytes)
-        await self._worker.settled()
         return Predict(prediction.id, values, str(outputs), prediction.context)
 
     async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:

@@ -136,7 +136,7 @@ class Updates:
         self._changed = asyncio.Event()
 
     def start(self, prediction: Prediction) -> None:
-        """Tell that the prediction runs; comes before anything else, and not at all where it never gets to run."""
+        """Tell that it is the prediction's turn; comes before anything else, and not at all where it never is."""
         self._tell(Started(prediction.id))
 
     def notify(self, prediction: Prediction, event: PredictionEvent) -> None:

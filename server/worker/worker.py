@@ -135,16 +135,19 @@ class Worker:
         return self._state
 
     async def run(self, command: Predict) -> AsyncGenerator[PredictionEvent, None]:
-        """Run a prediction; it begins with the first iteration, or when one of `concurrency` places is free.
+        """Run a prediction; it begins with the first iteration, or when a child has a place for it.
+
+        While a child that was ready once is being replaced, it waits for the new one.
 
         Ends after exactly one terminal event, also when the child dies. Who stops earlier must close the iterator
         (`contextlib.aclosing`): that cancels the prediction, and returns when the child has ended it.
 
         Raises:
-            WorkerNotReady: the state is not READY.
+            WorkerNotReady: the model has never been ready, or the worker was stopped.
             WorkerError: a prediction with this id has not ended.
         """
-        self._require_ready()
+        if not self._has_been_ready or self._state is WorkerState.STOPPED:
+            raise self._not_ready()
         run = self._runs.add(command)
         try:
             while True:
@@ -188,12 +191,15 @@ class Worker:
     def _require_ready(self) -> Session:
         if self._state is WorkerState.READY and self._session:
             return self._session
+        raise self._not_ready()
+
+    def _not_ready(self) -> WorkerNotReady:
         match self._state:
             case WorkerState.SETUP_FAILED:
-                raise WorkerNotReady(f"The model could not be set up: {self.setup.error}")
+                return WorkerNotReady(f"The model could not be set up: {self.setup.error}")
             case WorkerState.STOPPED:
-                raise WorkerNotReady("The worker has been stopped.")
-        raise WorkerNotReady("The model is being set up. Wait until it is ready.")
+                return WorkerNotReady("The worker has been stopped.")
+        return WorkerNotReady("The model is being set up. Wait until it is ready.")
 
     def _set_state(self, state: WorkerState) -> None:
         if self._state is WorkerState.STOPPED:

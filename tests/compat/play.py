@@ -42,6 +42,12 @@ class Play:
             return body
         return body | {"webhook": self.host.url + self._hooks, "webhook_events_filter": events}
 
+    def run_with_file(self, path: str, events: list[str] | None = None, **headers: str) -> Answer:
+        """Have a script without steps followed that gets a file of the host's, and wait for its end."""
+        body = self.body(events=events)
+        body["input"]["file"] = self.host.url + path
+        return self._ask("PUT", f"/predictions/{self.id}", body, headers)
+
     def run(self, *steps: str, events: list[str] | None = None, **headers: str) -> Answer:
         """Have a script followed and wait for its end."""
         return self._ask("POST", "/predictions", self.body(*steps, events=events), headers)

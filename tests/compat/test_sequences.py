@@ -107,6 +107,17 @@ def test_webhooks_of_a_failure(stage: Stage) -> None:
     stage.alike(act)
 
 
+def test_webhooks_of_an_input_that_cannot_be_fetched(stage: Stage) -> None:
+    def act(play: Play) -> list[Any]:
+        return [play.run_with_file("/nothing.txt", events=["start", "completed"]), *play.story()]
+
+    stage.alike(act)
+
+
+def test_the_stream_of_an_input_that_cannot_be_fetched(stage: Stage) -> None:
+    stage.alike(lambda play: [play.run_with_file("/nothing.txt", Accept="text/event-stream")])
+
+
 def test_webhooks_of_logs(stage: Stage) -> None:
     def act(play: Play) -> list[Any]:
         play.start("say a", "wait here", "say b", "wait there", "say c", events=["logs"])

@@ -118,7 +118,7 @@ async def test_an_input_that_cannot_be_fetched_fails_before_predict_runs(start: 
         prediction = await parts.run(files=[f"{peer.url}/a.png"])
     assert prediction.status is Status.FAILED
     assert prediction.error == f"Input validation error: 404 Client Error: Not Found for url: {peer.url}/a.png"
-    assert prediction.started_at is None
+    assert prediction.started_at is not None
     assert not parts.slots.busy
 
 

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from server.errors import WorkerError, WorkerNotReady
-from server.worker.messages import Failed, Succeeded
+from server.worker.messages import Canceled, Failed, Succeeded
 from server.worker.worker import Worker, WorkerState
 from tests.conftest import PREDICTORS
 from tests.worker.conftest import (
@@ -100,6 +100,19 @@ async def test_predictions_are_refused_until_it_is_ready(start: Start, client: C
         assert await worker.settled() is WorkerState.READY
         assert worker.setup.logs == "setup waits\n"
         assert await client.output(worker) == "x"
+
+
+async def test_what_is_asked_for_while_a_child_is_replaced_waits_for_the_new_one(start: Start, client: Client) -> None:
+    worker = await start("run_code")
+    await client.predict(worker, code="import os; os._exit(1)")
+    assert worker.state is WorkerState.STARTING
+    canceled = asyncio.create_task(client.predict(worker, code="result = 'canceled'"))
+    await asyncio.sleep(0)
+    worker.cancel("p2")
+    assert [type(event) for event in await canceled] == [Canceled]
+    assert worker.state is WorkerState.STARTING
+    assert await client.output(worker, code="result = 'next'") == "next"
+    assert worker.restarts == 1
 
 
 async def test_a_setup_that_raises(start: Start, client: Client) -> None:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Optional
 
-from cog import BasePredictor, CancelationException, streaming
+from cog import BasePredictor, CancelationException, Input, Path, streaming
 
 
 class Predictor(BasePredictor):
     @streaming
-    def predict(self, name: str, steps: list[str]) -> Iterator[str]:
+    def predict(self, name: str, steps: list[str], file: Optional[Path] = Input(default=None)) -> Iterator[str]:
         for step in steps:
             verb, _, rest = step.partition(" ")
             match verb:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Optional
 
-from cog import BasePredictor, concurrent, streaming
+from cog import BasePredictor, Input, Path, concurrent, streaming
 
 
 class Predictor(BasePredictor):
     @streaming
     @concurrent(max=2)
-    async def predict(self, name: str, steps: list[str]) -> AsyncIterator[str]:
+    async def predict(
+        self, name: str, steps: list[str], file: Optional[Path] = Input(default=None)
+    ) -> AsyncIterator[str]:
         for step in steps:
             verb, _, rest = step.partition(" ")
             match verb:

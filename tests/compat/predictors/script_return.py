@@ -1,14 +1,14 @@
 """Follows a script, step by step, and returns the list of what it was told to yield."""
 
 import time
-from pathlib import Path
+from typing import Optional
 
-from cog import BasePredictor, CancelationException, streaming
+from cog import BasePredictor, CancelationException, Input, Path, streaming
 
 
 class Predictor(BasePredictor):
     @streaming
-    def predict(self, name: str, steps: list[str]) -> list[str]:
+    def predict(self, name: str, steps: list[str], file: Optional[Path] = Input(default=None)) -> list[str]:
         output = []
         for step in steps:
             verb, _, rest = step.partition(" ")
