@@ -195,19 +195,17 @@ class ServerMachine(RuleBasedStateMachine):
 
     @rule(asked=all_asked)
     def kill(self, asked: Asked) -> None:
-        # While nothing runs, the next child would come late: it might be the model's fault.
-        if self.stage.has_yielded(asked):
+        # A child that does nothing is replaced late: it might be the model's fault.
+        runs = self.newest[asked.id] is asked and self.stage.has_yielded(asked) and self._look_at(asked) is None
+        if runs:
             self.may_have_crashed = True
             with suppress(ProcessLookupError):
                 os.kill(self.stage.groups()[-1], signal.SIGKILL)
 
-    @rule()
-    def hold_setup(self) -> None:
-        (self.stage.model / "hold").touch()
-
-    @rule()
-    def let_setup_go(self) -> None:
-        (self.stage.model / "hold").unlink(missing_ok=True)
+    @rule(held=st.booleans())
+    def hold_setup(self, held: bool) -> None:
+        hold = self.stage.model / "hold"
+        hold.touch() if held else hold.unlink(missing_ok=True)
 
     @rule()
     def restart(self) -> None:
@@ -224,7 +222,7 @@ class ServerMachine(RuleBasedStateMachine):
             assert asked.end is not None
 
     def teardown(self) -> None:
-        self.let_setup_go()
+        self.hold_setup(held=False)
         for asked in self.newest.values():
             # One whose client has left is canceled without being asked.
             if asked.order in ENDLESS and not asked.left:
@@ -367,7 +365,7 @@ def test_anything_in_any_order(predictor: str, tmp_path: Path) -> None:
             run_state_machine_as_test(
                 OnStage,
                 settings=settings(
-                    max_examples=12,
+                    max_examples=20,
                     stateful_step_count=20,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
