@@ -55,10 +55,11 @@ def test_an_option_that_breaks_its_rule_is_a_usage_error() -> None:
     assert "--queue-size: Input should be greater than or equal to 0, not '-1'" in result.stderr
 
 
-def test_a_variable_that_breaks_its_rule_is_named() -> None:
-    result = darkroom("serve", DARKROOM_PORT="tcp://10.0.0.1:5000")
+@pytest.mark.parametrize("variable", ["DARKROOM_PORT", "PORT"])
+def test_a_variable_that_breaks_its_rule_is_named(variable: str) -> None:
+    result = darkroom("serve", **{variable: "tcp://10.0.0.1:5000"})
     assert result.returncode == 2
-    assert "DARKROOM_PORT: Input should be a valid integer" in result.stderr
+    assert f" {variable}: Input should be a valid integer" in result.stderr
 
 
 def test_an_option_may_be_a_variable_of_cog_yaml(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ TOP = {
     "oneoff",
     "options",
     "outcome",
+    "readiness",
     "settings",
 }
 """The modules that put the rest together, and the only ones that read settings."""
