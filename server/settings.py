@@ -104,7 +104,7 @@ class ModelSettings(BaseSettings):
             return handler(data)
         except ValidationError as invalid:
             # In lower case are those that were given as flags.
-            keys = [str(error["loc"][0]) for error in invalid.errors() if str(error["loc"][0]).isupper()]
+            keys = [str(key) for error in invalid.errors() for key in error["loc"][:1] if str(key).isupper()]
             used = {key: variable_in_use(key) for key in keys if variable_in_use(key) in _COG_DEFAULTS}
             if not used:
                 raise
