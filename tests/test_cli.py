@@ -56,8 +56,9 @@ def test_an_option_that_breaks_its_rule_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize("variable", ["DARKROOM_PORT", "PORT"])
-def test_a_variable_that_breaks_its_rule_is_named(variable: str) -> None:
-    result = darkroom("serve", **{variable: "tcp://10.0.0.1:5000"})
+def test_a_variable_that_breaks_its_rule_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:5000")
+    result = darkroom("serve")
     assert result.returncode == 2
     assert f" {variable}: Input should be a valid integer" in result.stderr
 
