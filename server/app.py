@@ -18,6 +18,7 @@ from server.api.predictions import prediction_routes
 from server.api.responses import install_error_responses
 from server.launch import create_worker
 from server.manifest import Manifest
+from server.readiness import ready_file, ready_path
 from server.service.client import USER_AGENT, http_client
 from server.service.outputs import DataUrls, Uploads
 from server.service.predictions import PredictionService
@@ -73,7 +74,8 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         async with client, history:
             await worker.start()
             try:
-                yield
+                async with ready_file(ready_path(settings.ready_file), worker):
+                    yield
             finally:
                 await drain()
 

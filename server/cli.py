@@ -58,6 +58,13 @@ def serve(settings: Settings, manifest: Manifest) -> None:
     help="An input; give one for each. NAME=@FILE sends a file. Repeat the name, or write JSON, for a list.",
 )
 @click.option(
+    "--json",
+    "document",
+    metavar="JSON",
+    help="All inputs as one JSON object; @FILE reads it from a file, - from standard input. The whole prediction is "
+    "then put out as JSON, even if it failed.",
+)
+@click.option(
     "-o",
     "--output",
     metavar="PATH",
@@ -66,15 +73,21 @@ def serve(settings: Settings, manifest: Manifest) -> None:
     "in this folder; anything else is printed.",
 )
 @takes(ModelSettings)
-def predict(settings: ModelSettings, manifest: Manifest, inputs: tuple[str, ...], output: Path | None) -> None:
+def predict(
+    settings: ModelSettings, manifest: Manifest, inputs: tuple[str, ...], document: str | None, output: Path | None
+) -> None:
     """Run the model once, without a server.
 
     For example: darkroom predict -i prompt="a red apple" -o apple.webp
     """
+    from server.assignments import read_object
     from server.oneoff import predict_once
 
+    if inputs and document is not None:
+        raise click.UsageError("--input and --json both give the inputs; use one of them.")
+    given = inputs if document is None else read_object(document)
     try:
-        asyncio.run(predict_once(settings, manifest, inputs, output))
+        asyncio.run(predict_once(settings, manifest, given, output))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from server.manifest import load_manifest, manifest_environment
-from server.settings import ModelSettings, environment_variables, unknown_variables
+from server.settings import ModelSettings, environment_variables, unknown_variables, variable_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -82,4 +82,4 @@ def _validate(settings: type[ModelSettings], given: dict[str, Any]) -> ModelSett
 def _origin(place: int | str) -> str:
     # A value from the environment is located by its variable, one from a flag by the option.
     name = str(place)
-    return name if name.isupper() else f"--{name.replace('_', '-')}"
+    return variable_in_use(name) if name.isupper() else f"--{name.replace('_', '-')}"

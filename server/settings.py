@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any, Literal, get_args
+import os
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasGenerator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 logger = logging.getLogger(__name__)
@@ -29,11 +39,25 @@ INHERITED_VARIABLES = {
 }
 """Variables that Cog, or `predict.py`, already reads for the same purpose; ours is stronger where both are set."""
 
+_COG_DEFAULTS = {
+    "COG_LOG_LEVEL": "info",
+    "COG_MAX_CONCURRENCY": "1",
+    "COG_STREAM_HISTORY_CAPACITY": "1024",
+    "COG_THROTTLE_RESPONSE_INTERVAL": "0.5",
+}
+"""What Cog goes by where one of these variables has a value that cannot be used; of ours each is an error."""
+
 
 def environment_variables(option: str) -> list[str]:
     """The environment variables that set an option, the strongest first."""
     inherited = INHERITED_VARIABLES.get(option)
     return [PREFIX + option.upper(), *([inherited] if inherited else [])]
+
+
+def variable_in_use(variable: str) -> str:
+    """Of the variables that set the same option as `variable`, one of ours, the one that counts."""
+    option = variable.removeprefix(PREFIX).lower()
+    return next((name for name in environment_variables(option) if os.environ.get(name)), variable)
 
 
 def _seconds_or_never(value: Any) -> Any:
@@ -72,6 +96,21 @@ class ModelSettings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _forgive_what_cog_does(cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as invalid:
+            # In lower case are those that were given as flags.
+            keys = [str(key) for error in invalid.errors() for key in error["loc"][:1] if str(key).isupper()]
+            used = {key: variable_in_use(key) for key in keys if variable_in_use(key) in _COG_DEFAULTS}
+            if not used:
+                raise
+            for key, name in used.items():
+                logger.warning("%s is %r, which cannot be used: %s it is.", name, data[key], _COG_DEFAULTS[name])
+            return handler(data | {key: _COG_DEFAULTS[name] for key, name in used.items()})
 
     predictor: str | None = Field(
         None, description="What is served, as file:name. Default: `predict` or `run` of cog.yaml."
@@ -141,6 +180,11 @@ class Settings(ModelSettings):
     )
     await_explicit_shutdown: bool = Field(
         False, description="Take no notice of SIGTERM: only `POST /shutdown` and Ctrl-C end the server."
+    )
+    ready_file: str | None = Field(
+        None,
+        description="A file that is there while the model is ready, for probes that look for one. Default: none; in "
+        "Kubernetes /var/run/cog/ready, as in Cog.",
     )
     upload_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
         None,

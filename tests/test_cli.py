@@ -15,11 +15,14 @@ import pytest
 from tests.conftest import PREDICTORS, ROOT, Serve
 
 
-def darkroom(*arguments: str, cwd: Path = PREDICTORS, **environment: str) -> subprocess.CompletedProcess[str]:
+def darkroom(
+    *arguments: str, cwd: Path = PREDICTORS, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "server", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
@@ -27,8 +30,11 @@ def darkroom(*arguments: str, cwd: Path = PREDICTORS, **environment: str) -> sub
     )
 
 
-def predict(predictor: str, *arguments: str, cwd: Path = PREDICTORS) -> subprocess.CompletedProcess[str]:
-    return darkroom("predict", "--predictor", str(PREDICTORS / f"{predictor}.py:Predictor"), *arguments, cwd=cwd)
+def predict(
+    predictor: str, *arguments: str, cwd: Path = PREDICTORS, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    reference = str(PREDICTORS / f"{predictor}.py:Predictor")
+    return darkroom("predict", "--predictor", reference, *arguments, cwd=cwd, stdin=stdin)
 
 
 @pytest.mark.parametrize("command", [(), ("serve",), ("predict",), ("schema",)])
@@ -49,10 +55,12 @@ def test_an_option_that_breaks_its_rule_is_a_usage_error() -> None:
     assert "--queue-size: Input should be greater than or equal to 0, not '-1'" in result.stderr
 
 
-def test_a_variable_that_breaks_its_rule_is_named() -> None:
-    result = darkroom("serve", DARKROOM_PORT="tcp://10.0.0.1:5000")
+@pytest.mark.parametrize("variable", ["DARKROOM_PORT", "PORT"])
+def test_a_variable_that_breaks_its_rule_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:5000")
+    result = darkroom("serve")
     assert result.returncode == 2
-    assert "DARKROOM_PORT: Input should be a valid integer" in result.stderr
+    assert f" {variable}: Input should be a valid integer" in result.stderr
 
 
 def test_an_option_may_be_a_variable_of_cog_yaml(tmp_path: Path) -> None:
@@ -131,6 +139,81 @@ def test_a_name_that_contradicts_the_format_is_reported(tmp_path: Path) -> None:
     result = predict("copy_files", "-i", "files=@a.txt", "-o", "out.png", cwd=tmp_path)
     assert result.returncode == 0
     assert "the model made .txt" in result.stderr
+
+
+def test_text_goes_into_the_folder_named(tmp_path: Path) -> None:
+    result = predict("greet", "-i", "name=you", "-o", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "output.txt").read_text() == "hello you\n"
+
+
+def test_a_model_that_puts_nothing_out_leaves_nothing(tmp_path: Path) -> None:
+    result = predict("run_code", "-i", "code=result = None", "-o", str(tmp_path / "output.txt"))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert "No output generated" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["text", "file", "-", "@-"])
+def test_inputs_as_one_json_object_give_the_whole_prediction(source: str, tmp_path: Path) -> None:
+    inputs = '{"name": "you", "times": 2}'
+    (tmp_path / "inputs.json").write_text(inputs)
+    argument = {"text": inputs, "file": "@inputs.json"}.get(source, source)
+    result = predict("greet", "--json", argument, cwd=tmp_path, stdin=inputs)
+    assert result.returncode == 0, result.stderr
+    prediction = json.loads(result.stdout)
+    assert prediction["metrics"].pop("predict_time") >= 0
+    assert prediction == {"status": "succeeded", "output": "hello you hello you", "error": "", "metrics": {}}
+
+
+def test_the_whole_prediction_goes_to_the_file_named_and_the_models_files_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    target = tmp_path / "new" / "prediction.json"
+    result = predict("copy_files", "--json", '{"files": ["@a.txt"]}', "-o", str(target), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert json.loads(target.read_text())["output"] == [str(target.parent / "copy-0.txt")]
+    assert (target.parent / "copy-0.txt").read_text() == "A"
+
+
+def test_the_whole_prediction_goes_into_the_folder_named(tmp_path: Path) -> None:
+    assert predict("greet", "--json", '{"name": "you"}', "-o", str(tmp_path)).returncode == 0
+    assert json.loads((tmp_path / "output.json").read_text())["output"] == "hello you"
+
+
+def test_a_prediction_that_failed_is_put_out_too() -> None:
+    result = predict("raise_error", "--json", '{"message": "no luck"}')
+    assert result.returncode == 1
+    prediction = json.loads(result.stdout)
+    assert (prediction["status"], prediction["output"]) == ("failed", None)
+    assert "no luck" in prediction["error"]
+    assert "no luck" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("{", "--json: it is no JSON"),
+        ("[]", "--json: it is no JSON object"),
+        ("@absent.json", "--json @absent.json cannot be read"),
+        ('{"name": "you", "nmae": 1}', "input.nmae: the model has no such input; it takes name, times"),
+        ('{"name": "you", "times": "2"}', 'input.times: "2" is not of type "integer"'),
+        ("{}", "input.name: Field required"),
+    ],
+)
+def test_a_json_object_that_cannot_be_used_is_an_error_of_one_line(argument: str, reason: str) -> None:
+    result = predict("greet", "--json", argument)
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_inputs_are_given_in_one_way() -> None:
+    result = predict("greet", "-i", "name=you", "--json", "{}")
+    assert result.returncode == 2
+    assert "use one of them" in result.stderr
 
 
 def test_the_models_own_logs_are_shown() -> None:

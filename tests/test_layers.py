@@ -15,7 +15,20 @@ from tests.conftest import ROOT
 LAYERS = {"cog": 0, "schema": 1, "store": 2, "worker": 2, "service": 3, "api": 4}
 """The packages of `server`, each with its height; one may import those below it, and itself."""
 
-TOP = {"__main__", "app", "cli", "launch", "listener", "manifest", "oneoff", "options", "settings"}
+TOP = {
+    "__main__",
+    "app",
+    "assignments",
+    "cli",
+    "launch",
+    "listener",
+    "manifest",
+    "oneoff",
+    "options",
+    "outcome",
+    "readiness",
+    "settings",
+}
 """The modules that put the rest together, and the only ones that read settings."""
 
 LEAVES = {

@@ -78,6 +78,42 @@ def test_a_value_that_breaks_its_rule_is_refused(option: str, value: str, monkey
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "option", "used"),
+    [
+        ("COG_MAX_CONCURRENCY", "0", "max_concurrency", 1),
+        ("COG_MAX_CONCURRENCY", "many", "max_concurrency", 1),
+        ("COG_STREAM_HISTORY_CAPACITY", "-1", "stream_history", 1024),
+        ("COG_THROTTLE_RESPONSE_INTERVAL", "often", "webhook_interval", 0.5),
+        ("COG_LOG_LEVEL", "loud", "log_level", "info"),
+    ],
+)
+def test_a_variable_of_cogs_that_cannot_be_used_is_reported_and_cogs_default_used(
+    variable: str,
+    value: str,
+    option: str,
+    used: object,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert getattr(Settings(), option) == used
+    assert f"{variable} is {value!r}, which cannot be used" in caplog.text
+
+
+def test_a_flag_is_checked_beside_a_variable_of_cogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COG_MAX_CONCURRENCY", "2")
+    with pytest.raises(ValidationError, match="max_concurrency"):
+        Settings(max_concurrency=0)
+
+
+def test_ours_are_checked_beside_those_of_cog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COG_STREAM_HISTORY_CAPACITY", "-1")
+    monkeypatch.setenv("DARKROOM_PORT", "http")
+    with pytest.raises(ValidationError, match="DARKROOM_PORT"):
+        Settings()
+
+
 def test_a_misspelt_variable_is_found() -> None:
     environment = {"DARKROOM_PROT": "80", "DARKROOM_PORT": "80", "PATH": "/bin"}
     assert unknown_variables(environment) == ["DARKROOM_PROT"]

@@ -66,7 +66,7 @@ def streaming(fn: _Function | None = None) -> _Function | Callable[[_Function], 
     """Say that clients may follow the output as server-sent events. Use as `@streaming` or `@streaming()`."""
 
     def mark(function: _Function) -> _Function:
-        function.__cog_streaming__ = True  # type: ignore[attr-defined]
+        function.__darkroom_streaming__ = True  # type: ignore[attr-defined]
         return function
 
     return mark if fn is None else mark(fn)
@@ -142,6 +142,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'cog' has no attribute {name!r}")
     value, remedy = _DEPRECATED[name]
     # Printed, because the models that use these silence warnings; kept in the module, so that it is said once.
-    print(f"cog: {name} is deprecated: {remedy}.", file=sys.stderr)
+    what = f"{name}()" if inspect.isfunction(value) else name
+    print(f"cog: {what} is deprecated: {remedy}.", file=sys.stderr)
     globals()[name] = value
     return value

@@ -37,7 +37,7 @@ class BaseRunner:
         """
         if method_owner(type(self), "predict") and not method_owner(type(self), "run"):
             return self.predict(*args, **kwargs)
-        raise NotImplementedError(f"{type(self).__name__} does not define run()")
+        raise NotImplementedError(f"run has not been implemented by {type(self).__name__}")
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """The older name of `run`."""

@@ -100,7 +100,9 @@ class URLFile(io.IOBase):
     def __init__(self, url: str, filename: str | None = None) -> None:
         parsed = urllib.parse.urlparse(url)
         if parsed.scheme not in ("http", "https"):
-            raise ValueError(f"URLFile requires a URL that begins with http:// or https://, not {url!r}")
+            raise ValueError(
+                f"URLFile requires an HTTP or HTTPS URL, one that begins with http:// or https://, not {url!r}"
+            )
         self.name = filename or parsed.path.rpartition("/")[2]
         self._url = url
         self._opened: IO[bytes] | None = None

@@ -42,7 +42,7 @@ def inspect_predictor(predictor: object) -> Signature:
         inputs=tuple(_read_input(source, parameter) for parameter in _parameters(function, source)),
         output=_read_output(source),
         description=inspect.getdoc(source),
-        streaming=getattr(function, "__cog_streaming__", False),
+        streaming=getattr(function, "__darkroom_streaming__", False),
     )
     _check_names(source, signature)
     return signature

@@ -39,7 +39,7 @@ cog.emit_metric("a", 1)
 """)
     warning, metric = said.splitlines()
     assert warning.startswith("cog: ExperimentalFeatureWarning is deprecated: nothing raises it any more")
-    assert metric == "cog: emit_metric is deprecated: use current_scope().record_metric(name, value)."
+    assert metric == "cog: emit_metric() is deprecated: use current_scope().record_metric(name, value)."
 
 
 def test_other_names_do_not_exist() -> None:

@@ -79,7 +79,7 @@ def test_files_of_data_urls_and_open_files() -> None:
 def test_files_of_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"not a valid URL scheme\. 'data', 'http', or 'https' is supported"):
         File.validate(url)
-    with pytest.raises(ValueError, match="begins with http"):
+    with pytest.raises(ValueError, match="HTTP or HTTPS URL"):
         URLFile(url)
 
 

@@ -167,6 +167,13 @@ class Deviation(Enum):
         "They are what `setup` printed, then the traceback.",
         "The line alone seldom says where.",
     )
+    RUNTIME_LOGS = Difference(
+        _LIFE,
+        "The `setup.logs` hold, beside what `setup` printed, what Cog says of its own start: "
+        "`Spawning worker subprocess`, `Server ready`.",
+        "They are what the model wrote and nothing else.",
+        "How the server starts is in its own log.",
+    )
     EARLY_SCHEMA = Difference(
         _LIFE,
         "`/openapi.json` is 503 until setup is over.",

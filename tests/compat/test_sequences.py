@@ -361,6 +361,14 @@ def test_a_stream_that_is_canceled(stage: Stage) -> None:
     stage.alike(act)
 
 
+@shows(Deviation.RUNTIME_LOGS)
+def test_the_logs_of_a_setup_that_prints_nothing(pairs: dict[str, Future[Pair]]) -> None:
+    pair = pairs["stop"].result()
+    theirs, ours = (peer.client.get("/health-check").json()["setup"]["logs"] for peer in (pair.cog, pair.darkroom))
+    assert "Spawning worker subprocess" in theirs
+    assert ours == ""
+
+
 def test_a_server_that_is_told_to_stop(pairs: dict[str, Future[Pair]]) -> None:
     def act(peer: Peer) -> list[Any]:
         with ThreadPoolExecutor(1) as pool:
