@@ -20,7 +20,7 @@ from server.errors import InputFileError, InvalidRequest, PredictionFailed, Setu
 from server.launch import create_worker
 from server.manifest import Manifest
 from server.prediction import Prediction, Status
-from server.schema.signature import InputField, Kind, Signature, ValueType
+from server.schema.signature import InputField, Interface, Kind, Signature, ValueType
 from server.schema.validation import InputValidator
 from server.service.client import http_client
 from server.service.inputs import fetch_inputs
@@ -32,8 +32,8 @@ from server.worker.worker import Worker, WorkerState
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")
 
 
-async def read_signature(settings: ModelSettings, manifest: Manifest) -> Signature:
-    """What the predictor takes and returns; it is imported but not set up.
+async def read_interface(settings: ModelSettings, manifest: Manifest) -> Interface:
+    """What the model takes and returns; it is imported but not set up.
 
     Raises:
         WorkerError: it cannot be imported, or its signature cannot be served.
@@ -66,7 +66,7 @@ async def predict_once(
         with _Display() as display:
             worker = await _start(settings, manifest)
             try:
-                signature = await _load(worker)
+                signature = (await _load(worker)).served
                 values = await _read_inputs(signature, assignments, Path(scratch), settings.max_file_bytes)
                 if await worker.settled() is not WorkerState.READY:
                     raise _setup_error(worker)
@@ -85,7 +85,7 @@ async def _start(settings: ModelSettings, manifest: Manifest) -> Worker:
     return worker
 
 
-async def _load(worker: Worker) -> Signature:
+async def _load(worker: Worker) -> Interface:
     try:
         return await worker.loaded()
     except WorkerError as error:

@@ -14,9 +14,17 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 
-from server.errors import DarkroomError, NotReady, PredictionExists, ShuttingDown, WorkerError
+from server.errors import (
+    DarkroomError,
+    InvalidRequest,
+    NotReady,
+    PredictionExists,
+    ShuttingDown,
+    WorkerError,
+    WrongMode,
+)
 from server.prediction import Prediction
-from server.schema.signature import Signature
+from server.schema.signature import Interface, Mode, Signature
 from server.schema.validation import InputValidator, ValidInput
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
@@ -54,6 +62,8 @@ class Outputs(Protocol):
 class PredictionService:
     """Creates, runs and cancels predictions. One that was accepted always ends in a terminal state.
 
+    A training is a prediction here: what the worker makes of either, its mode decides, not the request.
+
     Args:
         worker: who runs them.
         slots: who may run.
@@ -84,29 +94,28 @@ class PredictionService:
         self._stream_history = stream_history
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._validator: tuple[Signature, InputValidator] | None = None
+        self._validators: dict[Mode, InputValidator] = {}
         self._closing = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the model's inputs, in order; none until it has been imported."""
-        signature = self._worker.signature
-        return tuple(field.name for field in signature.inputs) if signature else ()
+    def interface(self) -> Interface | None:
+        """What the model offers; `None` until it has been imported."""
+        return self._worker.interface
 
     @property
     def streams(self) -> bool:
         """Whether the model's author marked it with `@streaming`; not until it has been imported."""
         return self._worker.signature is not None and self._worker.signature.streaming
 
-    def validate(self, input: Any) -> ValidInput:
-        """Check the inputs of a request; nothing else happens.
+    def validate(self, input: Any, asked: Mode = Mode.PREDICT) -> ValidInput:
+        """Check the inputs of a request for a prediction, or for a training; nothing else happens.
 
         Raises:
             ShuttingDown: the server is stopping.
             NotReady: the model has not been set up yet, or could not be.
             InvalidRequest: the inputs break the schema.
         """
-        return self._current_validator()[1].validate(input)
+        return self._validator(self._current_interface(), asked).validate(input)
 
     def create(
         self,
@@ -116,6 +125,7 @@ class PredictionService:
         webhook: Webhook,
         *,
         for_readers: bool = False,
+        asked: Mode = Mode.PREDICT,
     ) -> Prediction:
         """Accept a prediction; from here on it runs by itself.
 
@@ -125,13 +135,14 @@ class PredictionService:
             context: what the model reads as `current_scope().context`.
             webhook: whom to tell.
             for_readers: whether it is to be canceled when nobody reads along any more.
+            asked: as in `validate`.
 
         Raises:
             ShuttingDown, NotReady: as in `validate`.
             PredictionExists: one of this id has not ended.
             AtCapacity, QueueFull: there is no room.
         """
-        signature, _ = self._current_validator()
+        signature = self._current_interface().asked(asked)
         if id in self._jobs:
             raise PredictionExists(
                 f"A prediction with the id {id!r} has not ended yet. Wait for it, cancel it, or choose another id."
@@ -195,16 +206,19 @@ class PredictionService:
             self.cancel(id_)
         await self.finish(seconds)
 
-    def _current_validator(self) -> tuple[Signature, InputValidator]:
+    def _current_interface(self) -> Interface:
         if self._closing:
             raise ShuttingDown("The server is shutting down and takes no new predictions. Send it to another.")
-        signature = self._worker.signature
+        interface = self._worker.interface
         # A child that was ready once and died is being replaced: what arrives meanwhile waits for the new one.
-        if signature is None or not self._worker.has_been_ready:
+        if interface is None or not self._worker.has_been_ready:
             raise NotReady("Setup has not finished yet. Wait until it has finished, or GET /health-check for status.")
-        if self._validator is None or self._validator[0] is not signature:
-            self._validator = signature, InputValidator(signature)
-        return self._validator
+        return interface
+
+    def _validator(self, interface: Interface, asked: Mode) -> InputValidator:
+        if asked not in self._validators:
+            self._validators[asked] = InputValidator(interface.asked(asked))
+        return self._validators[asked]
 
     @contextmanager
     def _reader(self, job: Job) -> Iterator[Reader]:
@@ -260,9 +274,30 @@ class PredictionService:
         await self._slots.turn(job.place)
         inputs.mkdir()
         outputs.mkdir()
-        values = await fetch_inputs(prediction.input, job.signature, inputs, self._client, self._max_file_bytes)
+        served = self._check_mode(job)
+        values = await fetch_inputs(prediction.input, served, inputs, self._client, self._max_file_bytes)
         await self._worker.settled()
         return Predict(prediction.id, values, str(outputs), prediction.context)
+
+    def _check_mode(self, job: Job) -> Signature:
+        """The signature of what is going to run.
+
+        Raises:
+            WrongMode: what was asked for is something else, and its inputs do not fit.
+        """
+        interface = self._worker.interface
+        assert interface is not None
+        if job.signature is not interface.served:
+            # Cog hands them over all the same; then it is Python that complains.
+            mode = interface.mode
+            remedy = f"This server runs every request as a {mode.noun}; start one with --x-mode {mode.other} instead."
+            try:
+                valid = self._validator(interface, mode).validate(job.prediction.input)
+            except InvalidRequest as invalid:
+                raise WrongMode(f"The inputs do not fit {mode}: {invalid}. {remedy}") from invalid
+            if valid.unknown:
+                raise WrongMode(f"The inputs do not fit {mode}, which has no {', '.join(valid.unknown)}. {remedy}")
+        return interface.served
 
     async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:
         # Apart from `_follow`, so that the slot is free once the child is done, however long publishing files takes.
