@@ -241,7 +241,10 @@ def test_predict_trains_where_that_is_the_mode() -> None:
     [
         (["--x-mode", "train"], "so nothing says what to serve"),
         (["--x-mode", "dream"], "--x-mode: Input should be 'predict' or 'train', not 'dream'"),
-        (["--predictor", "greet.py:Predictor", "--trainer", "trainers.py:train_bytes"], ": data: the type bytes cannot"),
+        (
+            ["--predictor", "greet.py:Predictor", "--trainer", "trainers.py:train_bytes"],
+            ": data: the type bytes cannot",
+        ),
         (["--predictor", "greet.py:Predictor", "--trainer", "absent.py:train"], "Write the name of one in `train:`"),
     ],
 )

@@ -138,8 +138,8 @@ def test_a_server_that_trains_makes_no_predictions(trains: Server) -> None:
         "The inputs do not fit train: body.input.data: Field required. "
         "This server runs every request as a training; start one with --x-mode predict instead."
     )
-    fitting = trains.client.post("/predictions", json={"input": {"data": DATA}})
-    assert fitting.status_code == 422, "max_length of predict's data"
+    too_long = trains.client.post("/predictions", json={"input": {"data": DATA}})
+    assert too_long.status_code == 422
 
 
 @pytest.mark.parametrize(
