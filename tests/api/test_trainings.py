@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,15 @@ def knows_no_training(serve_module: Serve) -> Server:
 def train(server: Server, path: str = "/trainings", **body: Any) -> httpx.Response:
     body.setdefault("input", {"data": DATA})
     return server.client.request("PUT" if path.count("/") > 1 else "POST", path, json=body)
+
+
+def end(server: Server, path: str) -> dict[str, Any]:
+    """Wait for the end of one that runs, and return its state."""
+    while True:
+        state: dict[str, Any] = server.client.get(path).json()
+        if "completed_at" in state:
+            return state
+        time.sleep(0.01)
 
 
 def test_a_training(trains: Server) -> None:
@@ -115,8 +124,7 @@ async def test_a_training_that_runs_is_one_under_either_name(path: str, trains: 
     assert (again.json()["status"], again.json()["input"]) == ("processing", body["input"])
     assert trains.health()["status"] == "BUSY"
     assert trains.client.post(f"{path}/runs/cancel").status_code == 200
-    while (state := trains.client.get(f"{path}/runs").json())["status"] == "processing":
-        await asyncio.sleep(0.01)
+    state = end(trains, f"{path}/runs")
     assert (state["status"], state["logs"]) == ("canceled", "learning from cats\n")
     assert trains.client.post(f"{path}/runs/cancel").status_code == 404
 
