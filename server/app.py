@@ -19,6 +19,7 @@ from server.api.responses import install_error_responses
 from server.launch import create_worker
 from server.manifest import Manifest
 from server.readiness import ready_file, ready_path
+from server.schema.signature import Mode
 from server.service.client import USER_AGENT, http_client
 from server.service.outputs import DataUrls, Uploads
 from server.service.predictions import PredictionService
@@ -83,11 +84,12 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
-    app.include_router(discovery_routes())
+    app.include_router(discovery_routes(trains=manifest.trainer is not None))
     app.include_router(health_routes(worker, slots, lambda: app.state.shutdown()))
     app.include_router(docs_routes(worker))
-    app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any))
-    app.include_router(history_routes(history, service.ahead))
+    for mode in Mode:
+        app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any, mode))
+        app.include_router(history_routes(history, service.ahead, mode))
     return app
 
 

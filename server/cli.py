@@ -96,8 +96,8 @@ def predict(
 @takes(ModelSettings)
 def schema(settings: ModelSettings, manifest: Manifest) -> None:
     """Print the model's OpenAPI document, without loading its weights."""
-    from server.oneoff import read_signature
+    from server.oneoff import read_interface
     from server.schema.openapi import openapi_document
 
-    signature = asyncio.run(read_signature(settings, manifest))
-    click.echo(json.dumps(openapi_document(signature), indent=2, ensure_ascii=False))
+    interface = asyncio.run(read_interface(settings, manifest))
+    click.echo(json.dumps(openapi_document(interface.signatures), indent=2, ensure_ascii=False))

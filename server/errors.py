@@ -87,6 +87,10 @@ class OutputError(DarkroomError):
     """A file that the model put out could not be read or published; the prediction fails."""
 
 
+class WrongMode(DarkroomError):
+    """A training was asked of a server that predicts, or a prediction of one that trains, and its inputs do not fit."""
+
+
 class NotReady(DarkroomError):
     """The worker takes no predictions: setup has not finished, or failed."""
 

@@ -16,6 +16,7 @@ from server import __version__
 from server.app import create_app
 from server.errors import ListenError
 from server.manifest import Manifest
+from server.schema.signature import Mode
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,10 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         if settings.threads is not None:
             logger.warning("--threads %d has no effect: connections take no threads here.", settings.threads)
         logging.getLogger("uvicorn.access").addFilter(_is_no_probe)
-        logger.info("Darkroom %s serves %s on %s", __version__, manifest.predictor, _url(listener))
+        if manifest.ignored:
+            logger.warning("%s: not for serving, and ignored: %s.", manifest.path, ", ".join(manifest.ignored))
+        served = manifest.reference(Mode(settings.x_mode))
+        logger.info("Darkroom %s serves %s on %s", __version__, served, _url(listener))
         server.run(sockets=[listener])
 
 

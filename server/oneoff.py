@@ -20,7 +20,7 @@ from server.launch import create_worker
 from server.manifest import Manifest
 from server.outcome import write_output, write_prediction
 from server.prediction import Prediction, Status
-from server.schema.signature import Signature
+from server.schema.signature import Interface
 from server.settings import ModelSettings
 from server.worker.messages import Log, Predict
 from server.worker.worker import Worker, WorkerState
@@ -29,8 +29,8 @@ from server.worker.worker import Worker, WorkerState
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")
 
 
-async def read_signature(settings: ModelSettings, manifest: Manifest) -> Signature:
-    """What the predictor takes and returns; it is imported but not set up.
+async def read_interface(settings: ModelSettings, manifest: Manifest) -> Interface:
+    """What the model takes and returns; it is imported but not set up.
 
     Raises:
         WorkerError: it cannot be imported, or its signature cannot be served.
@@ -63,7 +63,7 @@ async def predict_once(
         with _Display() as display:
             worker = await _start(settings, manifest)
             try:
-                signature = await _load(worker)
+                signature = (await _load(worker)).served
                 values = await read_inputs(signature, given, Path(scratch), settings.max_file_bytes)
                 if await worker.settled() is not WorkerState.READY:
                     raise _setup_error(worker)
@@ -88,7 +88,7 @@ async def _start(settings: ModelSettings, manifest: Manifest) -> Worker:
     return worker
 
 
-async def _load(worker: Worker) -> Signature:
+async def _load(worker: Worker) -> Interface:
     try:
         return await worker.loaded()
     except WorkerError as error:

@@ -13,7 +13,8 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from server.manifest import load_manifest, manifest_environment
+from server.manifest import load_manifest
+from server.schema.signature import Mode
 from server.settings import ModelSettings, environment_variables, unknown_variables, variable_in_use
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
     def decorate(command: _Command) -> _Command:
         @functools.wraps(command)
         def run(**parameters: Any) -> None:
-            for name, value in manifest_environment(Path.cwd()).items():
+            manifest = load_manifest(Path.cwd())
+            for name, value in manifest.environment.items():
                 # Cog writes them into the image, where they are for the server as well as for the model.
                 os.environ.setdefault(name, value)
             given = {name: parameters.pop(name) for name in settings.model_fields}
@@ -43,7 +45,9 @@ def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
             start_logging(values.log_level)
             for name in unknown_variables(dict(os.environ)):
                 logger.warning("The environment variable %s is not an option of Darkroom and is ignored.", name)
-            command(values, load_manifest(Path.cwd(), values.predictor), **parameters)
+            for warning in manifest.warnings():
+                logger.warning("%s", warning)
+            command(values, manifest.choose(Mode(values.x_mode), values.predictor, values.trainer), **parameters)
 
         flagged: _Command = run
         for name, field in reversed(settings.model_fields.items()):

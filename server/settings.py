@@ -33,6 +33,7 @@ INHERITED_VARIABLES = {
     "predictor": "COG_PREDICT_TYPE_STUB",
     "setup_timeout": "COG_SETUP_TIMEOUT",
     "stream_history": "COG_STREAM_HISTORY_CAPACITY",
+    "trainer": "COG_TRAIN_TYPE_STUB",
     "user_agent": "COG_USER_AGENT",
     "webhook_auth_token": "WEBHOOK_AUTH_TOKEN",
     "webhook_interval": "COG_THROTTLE_RESPONSE_INTERVAL",
@@ -113,7 +114,11 @@ class ModelSettings(BaseSettings):
             return handler(data | {key: _COG_DEFAULTS[name] for key, name in used.items()})
 
     predictor: str | None = Field(
-        None, description="What is served, as file:name. Default: `predict` or `run` of cog.yaml."
+        None, description="What predicts, as file:name. Default: `predict` or `run` of cog.yaml."
+    )
+    trainer: str | None = Field(None, description="What trains, as file:name. Default: `train` of cog.yaml.")
+    x_mode: Literal["predict", "train"] = Field(
+        "predict", description="What runs: the predictor, or the trainer. One server does not do both."
     )
     model_id: str | None = Field(
         None,
@@ -226,6 +231,8 @@ def reference() -> str:
         "",
         "Every option is a flag of `darkroom serve` and an environment variable; the flag is stronger, and of two",
         "variables the first. `darkroom predict` and `darkroom schema` take those marked with a star.",
+        "As in Cog's images, `environment` in cog.yaml sets variables for the server as well as for the model: any of",
+        "these, where it is not set outside.",
         "`python -m server.settings > docs/settings.md` made this page; a test fails where the two differ.",
         "",
         "| Flag | Environment | Default | Meaning |",

@@ -73,6 +73,52 @@ def test_an_option_may_be_a_variable_of_cog_yaml(tmp_path: Path) -> None:
     assert darkroom("predict", "-i", "name=you", cwd=tmp_path, COG_MAX_CONCURRENCY="1").returncode == 0
 
 
+def test_the_environment_of_cog_yaml_reaches_the_model(tmp_path: Path) -> None:
+    code = "import os\ndef predict() -> str:\n    return os.environ['GREETING']\n"
+    (tmp_path / "predict.py").write_text(code)
+    (tmp_path / "cog.yaml").write_text("predict: predict.py:predict\nenvironment: [GREETING=hello]\n")
+    assert darkroom("predict", cwd=tmp_path).stdout == "hello\n"
+    assert darkroom("predict", cwd=tmp_path, GREETING="good evening").stdout == "good evening\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "predict", "schema"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("environment: [A]", "`environment` holds 'A'. Write each entry as NAME=value."),
+        ("run: a.py:A", "has both `predict: greet.py:Predictor` and `run: a.py:A`"),
+        ("concurrency: 2", "`concurrency` is 2. Write `concurrency:` and below it `max: N`, N from 1 on."),
+        ("train: 5", "`train` is 5, not a Python file and a class or function in it."),
+    ],
+)
+def test_a_cog_yaml_that_cannot_be_used_is_an_error_of_one_line(
+    command: str, text: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cog.yaml").write_text(f"predict: greet.py:Predictor\n{text}\n")
+    result = darkroom(command, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("darkroom: ")
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_serving_ignores_of_cog_yaml_is_one_line_of_the_log(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "predict.py").write_text("def predict() -> str:\n    return ''\n")
+    (tmp_path / "cog.yaml").write_text(
+        "predict: predict.py:predict\nimage: a/b\nbuild: {gpu: true, run: [a]}\nweights: []\ntrian: train.py:train\n"
+    )
+    server = serve(tmp_path)
+    server.stop()
+    [ignored, unknown] = sorted(line.partition("cog.yaml: ")[2] for line in server.lines if "cog.yaml" in line)[::-1]
+    assert ignored == "not for serving, and ignored: image, build, weights.\n"
+    assert unknown.startswith(
+        "`trian` is no key that Cog knows, and is ignored. Did you mean `train`? The keys are build"
+    )
+    result = darkroom("predict", cwd=tmp_path)
+    assert "`trian` is no key" in result.stderr
+    assert "not for serving" not in result.stderr
+
+
 def test_a_misspelt_variable_is_reported() -> None:
     result = darkroom("schema", "--predictor", "greet.py:Predictor", DARKROOM_PROT="80")
     assert result.returncode == 0
@@ -256,6 +302,40 @@ def test_schema_prints_openapi_without_setting_up() -> None:
     result = darkroom("schema", "--predictor", "raise_in_setup.py:Predictor")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["components"]["schemas"]["Output"] == {"title": "Output", "type": "string"}
+
+
+def test_schema_shows_the_training_parts_in_either_mode() -> None:
+    trainer = ("--predictor", "raise_in_setup.py:Predictor", "--trainer", "trainers.py:Trainer")
+    results = [darkroom("schema", *trainer, "--x-mode", mode) for mode in ("predict", "train")]
+    assert [result.returncode for result in results] == [0, 0], results
+    documents = [json.loads(result.stdout) for result in results]
+    assert documents[0] == documents[1]
+    assert documents[0]["components"]["schemas"]["TrainingOutput"] == {"title": "Output", "type": "string"}
+
+
+def test_predict_trains_where_that_is_the_mode() -> None:
+    result = darkroom("predict", "-i", "data=x", DARKROOM_X_MODE="train", COG_TRAIN_TYPE_STUB="trainers.py:Trainer")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "base trained on x\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--x-mode", "train"], "so nothing says what to serve"),
+        (["--x-mode", "dream"], "--x-mode: Input should be 'predict' or 'train', not 'dream'"),
+        (
+            ["--predictor", "greet.py:Predictor", "--trainer", "trainers.py:train_bytes"],
+            ": data: the type bytes cannot",
+        ),
+        (["--predictor", "greet.py:Predictor", "--trainer", "absent.py:train"], "Write the name of one in `train:`"),
+    ],
+)
+def test_a_trainer_that_cannot_be_served_is_refused(flags: list[str], reason: str) -> None:
+    result = darkroom("schema", *flags)
+    assert result.returncode in (1, 2)
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr or "server/cli.py" not in result.stderr
 
 
 def test_schema_reports_a_signature_that_cannot_be_served(tmp_path: Path) -> None:

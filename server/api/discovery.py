@@ -14,16 +14,21 @@ from server.schema.openapi import COG_VERSION
 _WELCOME = (Path(__file__).parent / "welcome.html").read_text()
 
 
-def discovery_routes() -> APIRouter:
-    """`GET /`: Cog's discovery document, or a page for a client that would rather have HTML."""
+def discovery_routes(*, trains: bool) -> APIRouter:
+    """`GET /`: Cog's discovery document, or a page for a client that would rather have HTML.
+
+    Args:
+        trains: whether the model has a trainer.
+    """
     router = APIRouter()
+    document = _DOCUMENT | _TRAININGS if trains else _DOCUMENT
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def discover(request: Request) -> Response:
         accept = request.headers.get("accept", "")
         if quality(accept, "text/html") > quality(accept, "application/json"):
             return HTMLResponse(_WELCOME, headers={"Vary": "Accept"})
-        return json_response(_DOCUMENT, headers={"Vary": "Accept"})
+        return json_response(document, headers={"Vary": "Accept"})
 
     return router
 
@@ -37,4 +42,10 @@ _DOCUMENT = {
     "predictions_idempotent_url": "/predictions/{prediction_id}",
     "predictions_url": "/predictions",
     "shutdown_url": "/shutdown",
+}
+
+_TRAININGS = {
+    "trainings_cancel_url": "/trainings/{training_id}/cancel",
+    "trainings_idempotent_url": "/trainings/{training_id}",
+    "trainings_url": "/trainings",
 }

@@ -36,9 +36,9 @@ def docs_routes(worker: Worker) -> APIRouter:
 
     @router.api_route("/openapi.json", methods=["GET", "HEAD"])
     async def openapi() -> Response:
-        if worker.signature is None:
+        if worker.interface is None:
             return json_response({"error": "OpenAPI schema not available"}, 503)
-        return json_response(openapi_document(worker.signature))
+        return json_response(openapi_document(worker.interface.signatures))
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs() -> Response:

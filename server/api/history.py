@@ -1,4 +1,4 @@
-"""`GET /predictions` and `GET /predictions/{id}`: predictions that run and that have ended."""
+"""`GET /predictions` and `GET /predictions/{id}`: predictions that run and that have ended. The same for trainings."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from fastapi import APIRouter, Request, Response
 
 from server.api.responses import json_response
 from server.errors import InvalidRequest, Violation
+from server.schema.signature import Mode
 from server.store.history import History
 from server.store.store import Cursor, Record
 
 _MOST_AT_ONCE = 100
 
 
-def history_routes(history: History, ahead: Callable[[str], int | None]) -> APIRouter:
+def history_routes(history: History, ahead: Callable[[str], int | None], mode: Mode) -> APIRouter:
     """The routes.
 
     Args:
         history: knows what runs and what has ended.
         ahead: tells how many come before a prediction that waits.
+        mode: whether they are called predictions or trainings; all are told, whatever they were asked for as.
     """
-    router = APIRouter()
+    path = f"{mode.noun}s"
+    router = APIRouter(prefix=f"/{path}")
 
-    @router.api_route("/predictions", methods=["GET", "HEAD"])
+    @router.api_route("", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
         asked = request.query_params
         cursor = Cursor.parse(asked["cursor"]) if "cursor" in asked else None
@@ -32,17 +35,17 @@ def history_routes(history: History, ahead: Callable[[str], int | None]) -> APIR
         body = {
             "next": _link(request, page.next),
             "previous": _link(request, page.previous),
-            "results": [_state(request, record) for record in page.records],
+            "results": [_state(request, path, record) for record in page.records],
         }
         return json_response(body)
 
-    @router.api_route("/predictions/{prediction_id}", methods=["GET", "HEAD"])
-    async def get(request: Request, prediction_id: str) -> Response:
-        record = await history.get(prediction_id)
+    @router.api_route("/{id}", methods=["GET", "HEAD"])
+    async def get(request: Request, id: str) -> Response:
+        record = await history.get(id)
         if record is None:
-            return json_response({"error": f"There is no prediction with the id {prediction_id!r}."}, 404)
-        state = _state(request, record)
-        if (before := ahead(prediction_id)) is not None:
+            return json_response({"error": f"There is no {mode.noun} with the id {id!r}."}, 404)
+        state = _state(request, path, record)
+        if (before := ahead(id)) is not None:
             state["queue_position"] = before + 1
         return json_response(state)
 
@@ -61,6 +64,6 @@ def _link(request: Request, cursor: Cursor | None) -> str | None:
     return str(request.url.include_query_params(cursor=str(cursor))) if cursor else None
 
 
-def _state(request: Request, record: Record) -> dict[str, Any]:
-    url = f"{request.base_url}predictions/{record.id}"
+def _state(request: Request, path: str, record: Record) -> dict[str, Any]:
+    url = f"{request.base_url}{path}/{record.id}"
     return {**dict(sorted(record.to_dict().items())), "urls": {"cancel": f"{url}/cancel", "get": url}}

@@ -1,4 +1,4 @@
-"""The routes under `/predictions`."""
+"""The routes under `/predictions`, and those under `/trainings`, which are the same."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from server.api.stream import event_stream, wants_stream
 from server.api.warning import warning_header
 from server.errors import InvalidRequest, StreamingNotSupported, Violation
 from server.prediction import Prediction, new_id
+from server.schema.signature import Mode
 from server.schema.validation import ValidInput
 from server.service.predictions import PredictionService
 from server.service.webhooks import Webhooks
@@ -25,7 +26,7 @@ _PATIENCE = 0.5
 
 
 def prediction_routes(
-    service: PredictionService, webhooks: Webhooks, max_request_bytes: int, stream_any: bool
+    service: PredictionService, webhooks: Webhooks, max_request_bytes: int, stream_any: bool, mode: Mode
 ) -> APIRouter:
     """The routes.
 
@@ -34,43 +35,46 @@ def prediction_routes(
         webhooks: tells others of them.
         max_request_bytes: a longer body is refused.
         stream_any: whether models stream that are not marked so.
+        mode: whether they ask for predictions or for trainings. One that was created at either is known at both.
     """
-    router = APIRouter()
+    router = APIRouter(prefix=f"/{mode.noun}s")
 
     def check_stream(request: Request) -> None:
+        if wants_stream(request) and mode is Mode.TRAIN:
+            raise StreamingNotSupported("Training endpoints do not support streaming responses.")
         if wants_stream(request) and not (stream_any or service.streams):
             raise StreamingNotSupported(
                 "This model does not support streaming responses. Add @cog.streaming to predict() to enable SSE."
             )
 
-    @router.post("/predictions")
+    @router.post("")
     async def create(request: Request) -> Response:
-        check_stream(request)
         body = await read_body(request, max_request_bytes)
         asked = await beside_the_loop(body, decode_body, body)
+        check_stream(request)
         id_ = new_id() if asked.id is None else check_id(asked.id)
-        valid = await beside_the_loop(body, service.validate, asked.input)
-        return await _predict(request, service, webhooks, id_, asked, valid)
+        valid = await beside_the_loop(body, service.validate, asked.input, mode)
+        return await _predict(request, service, webhooks, id_, asked, valid, mode)
 
-    @router.put("/predictions/{prediction_id}")
-    async def create_once(request: Request, prediction_id: str) -> Response:
-        check_stream(request)
+    @router.put("/{id}")
+    async def create_once(request: Request, id: str) -> Response:
         body = await read_body(request, max_request_bytes)
         asked = await beside_the_loop(body, decode_body, body)
-        if asked.id not in (None, prediction_id):
-            raise InvalidRequest([Violation(("body", "id"), "prediction ID must match the ID supplied in the URL")])
-        if running := service.get(prediction_id):
+        check_stream(request)
+        if asked.id not in (None, id):
+            raise InvalidRequest([Violation(("body", "id"), f"{mode.noun} ID must match the ID supplied in the URL")])
+        if running := service.get(id):
             return _attach(request, service, running)
-        id_ = check_id(prediction_id)
-        valid = await beside_the_loop(body, service.validate, asked.input)
+        id_ = check_id(id)
+        valid = await beside_the_loop(body, service.validate, asked.input, mode)
         # The validation of a large body may have let another request with this id in.
         if running := service.get(id_):
             return _attach(request, service, running)
-        return await _predict(request, service, webhooks, id_, asked, valid)
+        return await _predict(request, service, webhooks, id_, asked, valid, mode)
 
-    @router.post("/predictions/{prediction_id}/cancel")
-    async def cancel(prediction_id: str) -> Response:
-        return json_response({}, 200 if service.cancel(prediction_id) else 404)
+    @router.post("/{id}/cancel")
+    async def cancel(id: str) -> Response:
+        return json_response({}, 200 if service.cancel(id) else 404)
 
     return router
 
@@ -88,11 +92,12 @@ async def _predict(
     id_: str,
     asked: PredictionRequest,
     valid: ValidInput,
+    mode: Mode,
 ) -> Response:
     streams = wants_stream(request)
     webhook = webhooks.open(asked.webhook, asked.webhook_events_filter, request.headers)
-    prediction = service.create(id_, valid, asked.context, webhook, for_readers=streams)
-    headers = warning_header(id_, asked, valid, service.inputs)
+    prediction = service.create(id_, valid, asked.context, webhook, for_readers=streams, asked=mode)
+    headers = warning_header(id_, mode, asked, valid, service.interface)
     if streams:
         return event_stream(service, id_, headers)
     # This alone, as in Cog: with anything beside it the client waits.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from server.api.models import PredictionRequest
+from server.schema.signature import Interface, Mode
 from server.schema.validation import ValidInput
 from server.service.webhooks import usable_url
 
@@ -16,24 +17,31 @@ _MOST_NAMES = 20
 _LONGEST_NAME = 40
 
 
-def warning_header(id: str, asked: PredictionRequest, valid: ValidInput, inputs: Sequence[str]) -> dict[str, str]:
+def warning_header(
+    id: str, mode: Mode, asked: PredictionRequest, valid: ValidInput, interface: Interface | None
+) -> dict[str, str]:
     """The header that names what was ignored, which is logged as well; no header where nothing was.
 
     Args:
         id: the prediction's.
+        mode: whether a prediction or a training was asked for.
         asked: the request.
         valid: what was taken of its inputs.
-        inputs: the names of those that the model has.
+        interface: what the model offers.
     """
-    warning = " ".join(_complaints(asked, valid, inputs))
+    warning = " ".join(_complaints(mode, asked, valid, interface)) if interface else ""
     if not warning:
         return {}
     logger.warning("Prediction %s: %s", id, warning)
     return {"X-Darkroom-Warning": warning}
 
 
-def _complaints(asked: PredictionRequest, valid: ValidInput, inputs: Sequence[str]) -> Iterator[str]:
+def _complaints(mode: Mode, asked: PredictionRequest, valid: ValidInput, interface: Interface) -> Iterator[str]:
+    if mode is not interface.mode:
+        noun = interface.mode.noun
+        yield f"This is a {noun}, as every request is made one: the server runs with --x-mode {interface.mode}."
     if valid.unknown:
+        inputs = [field.name for field in interface.asked(mode).inputs]
         yield f"These inputs are unknown and were ignored: {_list(valid.unknown)}. The model has: {_list(inputs)}."
     if asked.webhook is not None and not usable_url(asked.webhook):
         yield f"The webhook is ignored: {_list([asked.webhook])} is not an http or https URL with a host."

@@ -20,23 +20,27 @@ from server.cog.predictor import method_owner
 from server.errors import InvalidRequest, SignatureError, UnsupportedType
 from server.schema.annotations import input_type, output_type
 from server.schema.constraints import check_constraints
-from server.schema.openapi import component_schemas
-from server.schema.signature import InputField, Kind, OutputType, Signature, ValueType
+from server.schema.openapi import openapi_document
+from server.schema.signature import InputField, Kind, Mode, OutputType, Signature, ValueType
 from server.schema.validation import InputValidator
 
 _RETURN = "return"
 
 
-def inspect_predictor(predictor: object) -> Signature:
-    """What a predictor takes and returns.
+def inspect_predictor(predictor: object, mode: Mode = Mode.PREDICT) -> Signature:
+    """What a predictor, or a trainer, takes and returns.
 
     Args:
-        predictor: an instance of a class that defines `run` or `predict`, or a function.
+        predictor: a class that defines `run` or `predict`, or `train`; an instance of it; or a function. Of a class no
+            instance is set up.
+        mode: what it is to do.
 
     Raises:
         SignatureError: it cannot be served.
     """
-    function = prediction_function(predictor)
+    # Not by calling the class: what that does is for the one instance that is served.
+    instance = predictor.__new__(predictor) if inspect.isclass(predictor) else predictor
+    function = prediction_function(instance, mode)
     source = inspect.unwrap(getattr(function, "__func__", function))
     signature = Signature(
         inputs=tuple(_read_input(source, parameter) for parameter in _parameters(function, source)),
@@ -48,8 +52,8 @@ def inspect_predictor(predictor: object) -> Signature:
     return signature
 
 
-def prediction_function(predictor: object) -> Callable[..., Any]:
-    """The function, or the bound method `run` or `predict`, that makes a prediction.
+def prediction_function(predictor: object, mode: Mode = Mode.PREDICT) -> Callable[..., Any]:
+    """The function, or the bound method `run` or `predict`, that makes a prediction; or `train`, that trains.
 
     Raises:
         SignatureError: there is none, or there are both.
@@ -57,11 +61,15 @@ def prediction_function(predictor: object) -> Callable[..., Any]:
     if inspect.isfunction(predictor) or inspect.ismethod(predictor):
         return predictor
     cls = type(predictor)
-    defined = [name for name in ("run", "predict") if method_owner(cls, name)]
-    match defined:
+    names = ("run", "predict") if mode is Mode.PREDICT else ("train",)
+    match [name for name in names if method_owner(cls, name)]:
         case [name]:
             function: Callable[..., Any] = getattr(predictor, name)
             return function
+        case [] if mode is Mode.TRAIN:
+            raise SignatureError(
+                _location(cls), cls.__name__, "it does not define train", "Define train(self, ...), or name a function."
+            )
         case []:
             raise SignatureError(
                 _location(cls), cls.__name__, "it defines neither run nor predict", "Define run(self, ...)."
@@ -74,13 +82,13 @@ def prediction_function(predictor: object) -> Callable[..., Any]:
     )
 
 
-def concurrency_of(predictor: object) -> int:
+def concurrency_of(predictor: object, mode: Mode = Mode.PREDICT) -> int:
     """How many predictions `@concurrent` lets run at once; 1 without it.
 
     Raises:
         SignatureError: the predictor cannot be served.
     """
-    concurrency: int = getattr(prediction_function(predictor), "__cog_concurrent_max__", 1)
+    concurrency: int = getattr(prediction_function(predictor, mode), "__cog_concurrent_max__", 1)
     return concurrency
 
 
@@ -270,7 +278,8 @@ def _check_default(field: InputField) -> None:
 
 def _check_names(source: Callable[..., Any], signature: Signature) -> None:
     """The choices of a parameter are published under its name, beside the names that every document has."""
-    taken = component_schemas(Signature((), signature.output))
+    bare = Signature((), signature.output)
+    taken = openapi_document(dict.fromkeys(Mode, bare))["components"]["schemas"]
     for field in signature.inputs:
         if field.choices is not None and field.name in taken:
             raise SignatureError(

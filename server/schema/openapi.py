@@ -1,4 +1,4 @@
-"""A `Signature` -> the OpenAPI document.
+"""Signatures -> the OpenAPI document.
 
 `Input`, `Output` and the choices are exactly what Cog's own generator makes: programs are generated from them. The rest
 says all that Cog's document says, and what this server adds.
@@ -6,33 +6,44 @@ says all that Cog's document says, and what this server adds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from server.schema.bodies import BODIES
 from server.schema.operations import paths
-from server.schema.signature import Display, InputField, Kind, OutputType, Signature, ValueType
+from server.schema.signature import Display, InputField, Kind, Mode, OutputType, Signature, ValueType
+from server.schema.trainings import in_trainings
 
 COG_VERSION = "0.23.1"
 """The release of Cog whose behaviour this server has."""
 
 
-def openapi_document(signature: Signature, title: str = "Cog", version: str = COG_VERSION) -> dict[str, Any]:
+def openapi_document(
+    signature: Signature | Mapping[Mode, Signature], title: str = "Cog", version: str = COG_VERSION
+) -> dict[str, Any]:
     """The OpenAPI 3.0 document of a model.
 
     Args:
-        signature: the model's.
+        signature: the model's; of one that trains, those of all that it does, at least one.
         title: what the API is called; clients that generators make are named after it.
         version: the version of the API.
     """
+    signatures = {Mode.PREDICT: signature} if isinstance(signature, Signature) else signature
     info = {"title": title, "version": version}
-    if signature.description:
-        info["description"] = signature.description
-    return {
-        "openapi": "3.0.2",
-        "info": info,
-        "paths": paths(signature.streaming),
-        "components": {"schemas": component_schemas(signature)},
-    }
+    # Of the first that has one: a model that predicts is described by that.
+    for mode in Mode:
+        if mode in signatures and (description := signatures[mode].description):
+            info.setdefault("description", description)
+    operations: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    if predict := signatures.get(Mode.PREDICT):
+        operations |= paths(predict.streaming)
+        schemas |= component_schemas(predict)
+    if train := signatures.get(Mode.TRAIN):
+        # What is there for both, such as the health, is told as it is where the model predicts.
+        operations = in_trainings(paths(streaming=False)) | operations
+        schemas = _training_schemas(train, taken=schemas) | schemas
+    return {"openapi": "3.0.2", "info": info, "paths": operations, "components": {"schemas": schemas}}
 
 
 def component_schemas(signature: Signature) -> dict[str, Any]:
@@ -40,9 +51,29 @@ def component_schemas(signature: Signature) -> dict[str, Any]:
     return {
         "Input": _input(signature.inputs),
         "Output": _output(signature.output),
-        **{field.name: _choices(field) for field in signature.inputs if field.choices is not None},
+        **_enumerations(signature),
         **BODIES,
     }
+
+
+def _training_schemas(signature: Signature, taken: Mapping[str, Any]) -> dict[str, Any]:
+    input = {**_input(signature.inputs), "title": "TrainingInput"}
+    enumerations = _enumerations(signature)
+    for name, schema in list(enumerations.items()):
+        if taken.get(name, schema) != schema:
+            # `predict` has other choices for an input of this name: here they are told in place.
+            del enumerations[name]
+            input["properties"][name]["allOf"] = [schema]
+    bodies = {_training_name(name): in_trainings(body) for name, body in BODIES.items()}
+    return {"TrainingInput": input, "TrainingOutput": _output(signature.output), **enumerations, **bodies}
+
+
+def _training_name(component: str) -> str:
+    return component.replace("Prediction", "Training")
+
+
+def _enumerations(signature: Signature) -> dict[str, Any]:
+    return {field.name: _choices(field) for field in signature.inputs if field.choices is not None}
 
 
 def _input(fields: tuple[InputField, ...]) -> dict[str, Any]:

@@ -11,6 +11,23 @@ from enum import StrEnum
 from typing import Any
 
 
+class Mode(StrEnum):
+    """What a model is run for. As in Cog, a server does one of them, whatever it is asked for."""
+
+    PREDICT = "predict"
+    TRAIN = "train"
+
+    @property
+    def noun(self) -> str:
+        """What one run is called."""
+        return "prediction" if self is Mode.PREDICT else "training"
+
+    @property
+    def other(self) -> Mode:
+        """The other one."""
+        return Mode.TRAIN if self is Mode.PREDICT else Mode.PREDICT
+
+
 class Kind(StrEnum):
     """The kinds of value that cross the wire."""
 
@@ -70,7 +87,7 @@ class ModelField:
 
 @dataclass(frozen=True)
 class InputField:
-    """One parameter of `predict`.
+    """One parameter of `predict`, or of `train`.
 
     Attributes:
         name: the parameter's name and its key in `input`.
@@ -112,7 +129,7 @@ class Display(StrEnum):
 
 @dataclass(frozen=True)
 class OutputType:
-    """What `predict` returns or yields.
+    """What `predict` or `train` returns or yields.
 
     Attributes:
         type: the type of the returned value, or of one yielded item.
@@ -125,7 +142,7 @@ class OutputType:
 
 @dataclass(frozen=True)
 class Signature:
-    """The typed signature of `predict` (or `run`).
+    """The typed signature of `predict` (or `run`), or of `train`.
 
     Attributes:
         inputs: in the order of the source.
@@ -138,3 +155,26 @@ class Signature:
     output: OutputType
     description: str | None = None
     streaming: bool = False
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model offers, and what of it runs.
+
+    Attributes:
+        mode: what runs.
+        signatures: of what the model can be run for; that of `mode` is always among them.
+    """
+
+    mode: Mode
+    signatures: dict[Mode, Signature]
+
+    @property
+    def served(self) -> Signature:
+        """The signature of what runs."""
+        return self.signatures[self.mode]
+
+    def asked(self, mode: Mode) -> Signature:
+        """What a request for a prediction, or a training, is checked against; as in Cog, of a model that has only the
+        other of the two, that."""
+        return self.signatures.get(mode, self.served)

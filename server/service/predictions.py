@@ -11,7 +11,7 @@ import httpx
 
 from server.errors import NotReady, PredictionExists, ShuttingDown
 from server.prediction import Prediction
-from server.schema.signature import Signature
+from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
 from server.service.job import Job
 from server.service.outputs import Outputs
@@ -30,6 +30,8 @@ _MOST_REMEMBERED = 1000
 
 class PredictionService:
     """Creates, runs and cancels predictions. One that was accepted always ends in a terminal state.
+
+    A training is a prediction here: what the worker makes of either, its mode decides, not the request.
 
     Args:
         worker: who runs them.
@@ -61,29 +63,28 @@ class PredictionService:
         # The ids of predictions that have ended so, the latest last.
         self._canceled: dict[str, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._validator: tuple[Signature, InputValidator] | None = None
+        self._validators: dict[Mode, InputValidator] = {}
         self._closing = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the model's inputs, in order; none until it has been imported."""
-        signature = self._worker.signature
-        return tuple(field.name for field in signature.inputs) if signature else ()
+    def interface(self) -> Interface | None:
+        """What the model offers; `None` until it has been imported."""
+        return self._worker.interface
 
     @property
     def streams(self) -> bool:
         """Whether the model's author marked it with `@streaming`; not until it has been imported."""
         return self._worker.signature is not None and self._worker.signature.streaming
 
-    def validate(self, input: Any) -> ValidInput:
-        """Check the inputs of a request; nothing else happens.
+    def validate(self, input: Any, asked: Mode = Mode.PREDICT) -> ValidInput:
+        """Check the inputs of a request for a prediction, or for a training; nothing else happens.
 
         Raises:
             ShuttingDown: the server is stopping.
             NotReady: the model has not been set up yet, or could not be.
             InvalidRequest: the inputs break the schema.
         """
-        return self._current_validator()[1].validate(input)
+        return self._validator(self._current_interface(), asked).validate(input)
 
     def create(
         self,
@@ -93,6 +94,7 @@ class PredictionService:
         webhook: Webhook,
         *,
         for_readers: bool = False,
+        asked: Mode = Mode.PREDICT,
     ) -> Prediction:
         """Accept a prediction; from here on it runs by itself.
 
@@ -102,13 +104,14 @@ class PredictionService:
             context: what the model reads as `current_scope().context`.
             webhook: whom to tell.
             for_readers: whether it is to be canceled when nobody reads along any more.
+            asked: as in `validate`.
 
         Raises:
             ShuttingDown, NotReady: as in `validate`.
             PredictionExists: one of this id has not ended.
             AtCapacity, QueueFull: there is no room.
         """
-        signature, _ = self._current_validator()
+        signature = self._current_interface().asked(asked)
         if id in self._jobs:
             raise PredictionExists(
                 f"A prediction with the id {id!r} has not ended yet. Wait for it, cancel it, or choose another id."
@@ -175,16 +178,19 @@ class PredictionService:
             self.cancel(id_)
         await self.finish(seconds)
 
-    def _current_validator(self) -> tuple[Signature, InputValidator]:
+    def _current_interface(self) -> Interface:
         if self._closing:
             raise ShuttingDown("The server is shutting down and takes no new predictions. Send it to another.")
-        signature = self._worker.signature
+        interface = self._worker.interface
         # A child that was ready once and died is being replaced: what arrives meanwhile waits for the new one.
-        if signature is None or not self._worker.has_been_ready:
+        if interface is None or not self._worker.has_been_ready:
             raise NotReady("Setup has not finished yet. Wait until it has finished, or GET /health-check for status.")
-        if self._validator is None or self._validator[0] is not signature:
-            self._validator = signature, InputValidator(signature)
-        return self._validator
+        return interface
+
+    def _validator(self, interface: Interface, asked: Mode) -> InputValidator:
+        if asked not in self._validators:
+            self._validators[asked] = InputValidator(interface.asked(asked))
+        return self._validators[asked]
 
     @contextmanager
     def _reader(self, job: Job) -> Iterator[Reader]:

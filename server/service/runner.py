@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from server.errors import DarkroomError, WorkerError
+from server.errors import DarkroomError, InvalidRequest, WorkerError, WrongMode
+from server.schema.signature import Signature
+from server.schema.validation import InputValidator
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
 from server.service.outputs import Outputs, has_files
@@ -104,8 +106,29 @@ class JobRunner:
         inputs, outputs = folder / "inputs", folder / "outputs"
         inputs.mkdir()
         outputs.mkdir()
-        values = await fetch_inputs(prediction.input, job.signature, inputs, self._client, self._max_file_bytes)
+        served = self._check_mode(job)
+        values = await fetch_inputs(prediction.input, served, inputs, self._client, self._max_file_bytes)
         return Predict(prediction.id, values, str(outputs), prediction.context)
+
+    def _check_mode(self, job: Job) -> Signature:
+        """The signature of what is going to run.
+
+        Raises:
+            WrongMode: what was asked for is something else, and its inputs do not fit.
+        """
+        interface = self._worker.interface
+        assert interface is not None
+        if job.signature is not interface.served:
+            # Cog hands them over all the same; then it is Python that complains.
+            mode = interface.mode
+            remedy = f"This server runs every request as a {mode.noun}; start one with --x-mode {mode.other} instead."
+            try:
+                valid = InputValidator(interface.served).validate(job.prediction.input)
+            except InvalidRequest as invalid:
+                raise WrongMode(f"The inputs do not fit {mode}: {invalid}. {remedy}") from invalid
+            if valid.unknown:
+                raise WrongMode(f"The inputs do not fit {mode}, which has no {', '.join(valid.unknown)}. {remedy}")
+        return interface.served
 
     async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:
         # Apart from `_follow`, so that the slot is free once the child is done, however long publishing files takes.

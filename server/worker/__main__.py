@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from server import cog
+from server.schema.signature import Mode
 from server.worker.child import Child
 from server.worker.connection import ChildConnection
 from server.worker.lifeline import give_up, hold
@@ -20,7 +21,9 @@ def main() -> int:
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
     parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--predictor", required=True)
+    parser.add_argument("--mode", type=Mode, required=True)
+    parser.add_argument("--predictor")
+    parser.add_argument("--trainer")
     parser.add_argument("--concurrency", type=int)
     options = parser.parse_args()
     # What is the parent's business must not look like the model's.
@@ -31,7 +34,9 @@ def main() -> int:
     # The parent decides when to end. A handler, not SIG_IGN: that the programs that the model starts would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
     cog.alias()
-    return Child(ChildConnection(end, give_up), options.directory, options.predictor, options.concurrency).run()
+    named = {Mode.PREDICT: options.predictor, Mode.TRAIN: options.trainer}
+    references = {mode: reference for mode, reference in named.items() if reference is not None}
+    return Child(ChildConnection(end, give_up), options.directory, references, options.mode, options.concurrency).run()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import server
 from server.errors import WorkerError
 from server.schema.inspect import concurrency_of, inspect_predictor, prediction_function
+from server.schema.signature import Interface, Mode
 from server.worker.connection import ChildConnection
 from server.worker.executors import ConcurrentExecutor, Executor, SerialExecutor
 from server.worker.failure import summarize, trace
@@ -23,7 +24,7 @@ from server.worker.health import UserHealthcheck
 from server.worker.interrupt import Interrupter
 from server.worker.job import Job
 from server.worker.lifeline import end_group
-from server.worker.loader import enter_directory, load_predictor
+from server.worker.loader import enter_directory, find_predictor, make_predictor
 from server.worker.logs import Logs
 from server.worker.messages import (
     AnyCommand,
@@ -45,14 +46,23 @@ class Child:
     Args:
         connection: to the parent.
         directory: the model's folder.
-        reference: the predictor in it, such as `predict.py:Predictor`.
+        references: the predictor in it, such as `predict.py:Predictor`, and the trainer.
+        mode: which of them runs; it is among `references`.
         concurrency: how many predictions may run at once; `None` leaves it to `@concurrent`.
     """
 
-    def __init__(self, connection: ChildConnection, directory: Path, reference: str, concurrency: int | None) -> None:
+    def __init__(
+        self,
+        connection: ChildConnection,
+        directory: Path,
+        references: Mapping[Mode, str],
+        mode: Mode,
+        concurrency: int | None,
+    ) -> None:
         self._connection = connection
         self._directory = directory
-        self._reference = reference
+        self._references = references
+        self._mode = mode
         self._concurrency = concurrency
         self._interrupter = Interrupter()
         self._logs = Logs(connection, self._interrupter.shield)
@@ -92,13 +102,16 @@ class Child:
     def _prepare(self, loops: asyncio.Runner) -> Executor:
         enter_directory(self._directory)
         _warn_of_hidden_modules(self._directory)
-        predictor = load_predictor(self._reference)
-        function = prediction_function(predictor)
-        signature = inspect_predictor(predictor)
-        concurrency = self._concurrency or concurrency_of(predictor)
+        found = {mode: find_predictor(reference, mode) for mode, reference in self._references.items()}
+        predictor = make_predictor(found[self._mode])
+        function = prediction_function(predictor, self._mode)
+        # What is set up is served; of the other no instance is made.
+        signatures = {mode: inspect_predictor(other, mode) for mode, other in {**found, self._mode: predictor}.items()}
+        interface = Interface(self._mode, signatures)
+        concurrency = self._concurrency or concurrency_of(predictor, self._mode)
         healthcheck = getattr(predictor, "healthcheck", None)
-        self._connection.send(Loaded(signature, concurrency, callable(healthcheck)))
-        runner = Runner(function, signature, self._connection, self._logs, self._interrupter, self._forget)
+        self._connection.send(Loaded(interface, concurrency, callable(healthcheck)))
+        runner = Runner(function, interface, self._connection, self._logs, self._interrupter, self._forget)
         if concurrency > 1 and not runner.asynchronous:
             raise WorkerError(
                 f"A concurrency of {concurrency} (COG_MAX_CONCURRENCY > 1) requires an async run() or predict() "

@@ -6,13 +6,15 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from server.errors import PredictorNotFound
+from server.schema.signature import Mode
 
-DEFAULT_NAMES = ("Runner", "Predictor")
+DEFAULT_NAMES = {Mode.PREDICT: ("Runner", "Predictor"), Mode.TRAIN: ("Trainer", "train")}
 """What is looked for, in this order, where a reference names only a file."""
 
 
@@ -25,31 +27,42 @@ def enter_directory(directory: Path) -> None:
     sys.path.insert(0, str(directory))
 
 
-def load_predictor(reference: str) -> Any:
-    """Import a file and make the predictor that it defines.
+def find_predictor(reference: str, mode: Mode = Mode.PREDICT) -> Any:
+    """Import a file and find the class or function in it that predicts, or trains.
 
     Args:
-        reference: a file, relative to the current folder, and after a colon the name of a class or a function in it;
-            without a name, that is `Runner` or `Predictor`.
-
-    Returns:
-        An instance where it is a class, else the function.
+        reference: a file, relative to the current folder, and after a colon a name in it; without one, that is one of
+            `DEFAULT_NAMES`.
+        mode: what it is to do.
 
     Raises:
         PredictorNotFound: there is no such file, or no such name in it.
-        BaseException: whatever the file, or the class, raises.
+        BaseException: whatever the file raises.
     """
     filename, _, name = reference.partition(":")
-    module = _import_file(Path(filename).absolute())
-    predictor = _find(module, filename, name)
-    return predictor() if inspect.isclass(predictor) else predictor
+    module = _import_file(Path(filename).absolute(), mode)
+    return _find(module, filename, (name,) if name else DEFAULT_NAMES[mode])
 
 
-def _import_file(path: Path) -> ModuleType:
+def make_predictor(found: Any) -> Any:
+    """An instance of what was found where that is a class, else the function itself.
+
+    Raises:
+        BaseException: whatever the class raises.
+    """
+    return found() if inspect.isclass(found) else found
+
+
+def _import_file(path: Path, mode: Mode) -> ModuleType:
     if not path.is_file():
+        example = "predict.py:Predictor" if mode is Mode.PREDICT else "train.py:train"
         raise PredictorNotFound(
-            f"There is no file {path}. Write the name of one in `predict:` of cog.yaml, as in predict.py:Predictor."
+            f"There is no file {path}. Write the name of one in `{mode}:` of cog.yaml, as in {example}."
         )
+    imported = sys.modules.get(path.stem)
+    if imported is not None and getattr(imported, "__file__", None) == str(path):
+        # Predictor and trainer may share a file, or one import the other: nothing of it may be there twice.
+        return imported
     # Under its own name, so that what it defines can be pickled; but never in the place of another module.
     name = path.stem if path.stem not in sys.modules else f"model_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -63,8 +76,7 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _find(module: ModuleType, filename: str, name: str) -> Any:
-    names = (name,) if name else DEFAULT_NAMES
+def _find(module: ModuleType, filename: str, names: Sequence[str]) -> Any:
     for candidate in names:
         predictor = getattr(module, candidate, None)
         if callable(predictor):

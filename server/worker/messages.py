@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from server.schema.signature import Signature
+from server.schema.signature import Interface
 
 
 class LocalFile:
@@ -96,12 +96,12 @@ class Loaded(Event, frozen=True):
     """The predictor was imported; `setup()` comes next.
 
     Attributes:
-        signature: what it takes and returns.
+        interface: what the model takes and returns.
         concurrency: how many predictions may run at once, 1 or more.
         has_healthcheck: whether the predictor has a `healthcheck()` of its own.
     """
 
-    signature: Signature
+    interface: Interface
     concurrency: int
     has_healthcheck: bool = False
 

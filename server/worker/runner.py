@@ -12,7 +12,7 @@ from typing import Any
 
 from server.cog import CancelationException
 from server.cog.scope import Scope, prediction_scope
-from server.schema.signature import Signature
+from server.schema.signature import Interface
 from server.worker.connection import ChildConnection
 from server.worker.decoding import InputDecoder
 from server.worker.encoding import OutputEncoder
@@ -26,11 +26,11 @@ _END: Any = object()
 
 
 class Runner:
-    """Runs predictions of one predictor.
+    """Runs predictions of one predictor, or trainings of one trainer: to a runner they are all predictions.
 
     Args:
         function: what makes a prediction.
-        signature: what `inspect_predictor` says of it.
+        interface: what `inspect_predictor` says of it.
         connection: where the events go.
         logs: attributes what the model writes.
         interrupter: cancels synchronous code.
@@ -40,15 +40,16 @@ class Runner:
     def __init__(
         self,
         function: Callable[..., Any],
-        signature: Signature,
+        interface: Interface,
         connection: ChildConnection,
         logs: Logs,
         interrupter: Interrupter,
         forget: Callable[[Job], None],
     ) -> None:
         self._function = function
-        self._decoder = InputDecoder(function, signature)
-        self._yields = signature.output.iterator is not None
+        self._noun = interface.mode.noun
+        self._decoder = InputDecoder(function, interface.served)
+        self._yields = interface.served.output.iterator is not None
         self._connection = connection
         self._logs = logs
         self._interrupter = interrupter
@@ -91,7 +92,7 @@ class Runner:
         with ExitStack() as files:
             with _failing("Input validation error: "):
                 arguments = self._decoder.decode(job.command.input, files)
-            with _failing("Async prediction failed: " if self.asynchronous else "Prediction failed: "):
+            with _failing(f"Async {self._noun} failed: " if self.asynchronous else f"{self._noun.title()} failed: "):
                 result = self._interrupter.call(job, self._function, **arguments)
             consumption = self._consume(job, result)
             if self.asynchronous or not _needs_event_loop(result):
@@ -103,7 +104,7 @@ class Runner:
     async def _consume(self, job: Job, result: Any) -> None:
         encoder = OutputEncoder(Path(job.command.output_dir))
         if inspect.isawaitable(result):
-            with _failing("Async prediction failed: "):
+            with _failing(f"Async {self._noun} failed: "):
                 result = await result
         if inspect.isasyncgen(result) or (self._yields and isinstance(result, AsyncIterator)):
             items = self._iterate_async(result)
@@ -145,7 +146,7 @@ class Runner:
     async def _iterate_async(self, iterator: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         try:
             while True:
-                with _failing("Async prediction failed: "):
+                with _failing(f"Async {self._noun} failed: "):
                     item = await anext(iterator, _END)
                 if item is _END:
                     return

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from server.errors import WorkerError, WorkerNotReady
-from server.schema.signature import Signature
+from server.schema.signature import Interface, Mode, Signature
 from server.worker.backoff import Backoff
 from server.worker.messages import HealthResult, Loaded, Predict, PredictionEvent, TerminalEvent
 from server.worker.process import WorkerProcess
@@ -40,8 +40,10 @@ class Worker:
     Everything that the model writes is repeated by the logger `server.model`.
 
     Args:
-        predictor: a reference such as `predict.py:Predictor`, relative to `directory`.
+        predictor: a reference such as `predict.py:Predictor`, relative to `directory`; `None` where there is none.
         directory: the model's folder, and its current folder.
+        trainer: the same of what trains.
+        mode: which of the two runs. The other is imported, for what it takes and returns, but not set up.
         environment: variables for the model, added to those of this process.
         concurrency: how many predictions may run at once; `None` leaves it to the model's `@concurrent`.
         setup_timeout: seconds that loading the model may take; `None` is no limit.
@@ -50,15 +52,20 @@ class Worker:
 
     def __init__(
         self,
-        predictor: str,
+        predictor: str | None,
         directory: Path,
         *,
+        trainer: str | None = None,
+        mode: Mode = Mode.PREDICT,
         environment: Mapping[str, str],
         concurrency: int | None = None,
         setup_timeout: float | None = None,
         cancel_grace: float = 10.0,
     ) -> None:
-        self._arguments = ["--directory", str(directory.absolute()), "--predictor", predictor]
+        self._arguments = ["--directory", str(directory.absolute()), "--mode", mode]
+        for flag, reference in (("--predictor", predictor), ("--trainer", trainer)):
+            if reference is not None:
+                self._arguments += [flag, reference]
         if concurrency is not None:
             self._arguments += ["--concurrency", str(concurrency)]
         self._environment = environment
@@ -66,7 +73,7 @@ class Worker:
 
         self._state = WorkerState.STARTING
         self._setup = Setup()
-        self._signature: Signature | None = None
+        self._interface: Interface | None = None
         self._concurrency = concurrency or 1
         self._has_been_ready = False
         self._restarts = 0
@@ -89,9 +96,14 @@ class Worker:
         return self._setup.report
 
     @property
+    def interface(self) -> Interface | None:
+        """What the model offers; `None` until `loaded` returns. It stays the same from then on."""
+        return self._interface
+
+    @property
     def signature(self) -> Signature | None:
-        """What the predictor takes and returns; `None` until `loaded` returns."""
-        return self._signature
+        """What the function that runs takes and returns; `None` until `loaded` returns."""
+        return self._interface.served if self._interface else None
 
     @property
     def concurrency(self) -> int:
@@ -117,16 +129,16 @@ class Worker:
         """Start the child; does not wait for it."""
         self._supervision = asyncio.create_task(self._supervise())
 
-    async def loaded(self) -> Signature:
+    async def loaded(self) -> Interface:
         """Wait until the predictor has been imported, before its `setup()`.
 
         Raises:
             WorkerError: that failed; the message is one line.
         """
         await self._is_loaded.wait()
-        if self._signature is None:
+        if self._interface is None:
             raise WorkerError(self.setup.error or "The worker was stopped before the predictor was loaded.")
-        return self._signature
+        return self._interface
 
     async def settled(self) -> WorkerState:
         """Wait until the state is not STARTING."""
@@ -253,9 +265,9 @@ class Worker:
         return reason
 
     def _on_loaded(self, event: Loaded) -> None:
-        if self._signature is None:
-            self._signature = event.signature
-        elif self._signature != event.signature:
+        if self._interface is None:
+            self._interface = event.interface
+        elif self._interface != event.interface:
             logger.warning("The inputs or the output of the predictor have changed. Restart the server to offer them.")
         self._concurrency = event.concurrency
         self._is_loaded.set()

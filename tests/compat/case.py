@@ -1,7 +1,8 @@
 """A predictor, and the requests that are sent to it, from one file of `tests/compat/predictors`.
 
-Beside the predictor such a file may hold literals: `REQUESTS`, a list of the arguments of `Request`; `ENVIRONMENT`,
-variables for both servers; `UPLOAD_URL`, where both put the files that come out. In all of their texts `{host}` stands
+Beside the predictor, and perhaps a trainer, such a file may hold literals: `REQUESTS`, a list of the arguments of
+`Request`; `ENVIRONMENT`, variables for both servers; `UPLOAD_URL`, where both put the files that come out; `MODE`, what
+both run with as --x-mode. In all of their texts `{host}` stands
 for the URL of the test's own web server.
 """
 
@@ -17,8 +18,9 @@ from tests.compat.deviations import Deviation
 
 PREDICTORS = Path(__file__).parent / "predictors"
 
-_LITERALS = {"REQUESTS", "ENVIRONMENT", "UPLOAD_URL"}
+_LITERALS = {"REQUESTS", "ENVIRONMENT", "UPLOAD_URL", "MODE"}
 _SERVED = ("Predictor", "Runner", "predict", "run")
+_TRAINERS = ("Trainer", "train")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Case:
 
     Attributes:
         path: where it is.
-        reference: the name in it that is served.
+        reference: the name in it that predicts.
+        trainer: the name in it that trains, if there is one.
         requests: in order.
         environment: variables for both servers.
         upload_url: where both put the files that come out; inside the answers unless given.
+        mode: what both servers run, "predict" or "train".
     """
 
     path: Path
@@ -60,6 +64,8 @@ class Case:
     requests: tuple[Request, ...]
     environment: dict[str, str]
     upload_url: str | None
+    trainer: str | None = None
+    mode: str = "predict"
 
     @property
     def name(self) -> str:
@@ -79,7 +85,11 @@ def load_case(path: Path) -> Case:
     values = {name: ast.literal_eval(literals[name]) for name in _LITERALS & literals.keys()}
     requests = tuple(map(_request, values.get("REQUESTS", ())))
     reference = next((name for name in _SERVED if name in names), _SERVED[0])
-    return Case(path, reference, requests, values.get("ENVIRONMENT", {}), values.get("UPLOAD_URL"))
+    trainer = next((name for name in _TRAINERS if name in names), None)
+    environment = values.get("ENVIRONMENT", {})
+    return Case(
+        path, reference, requests, environment, values.get("UPLOAD_URL"), trainer, values.get("MODE", "predict")
+    )
 
 
 def load_cases() -> list[Case]:

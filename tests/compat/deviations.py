@@ -33,6 +33,7 @@ _INPUTS = "Inputs"
 _LOGS = "Logs"
 _LIFE = "Setup, health and crashes"
 _CANCEL = "Cancelling"
+_TRAINING = "Training"
 _HTTP = "HTTP"
 
 
@@ -176,8 +177,8 @@ class Deviation(Enum):
     )
     EARLY_SCHEMA = Difference(
         _LIFE,
-        "`/openapi.json` is 503 until setup is over.",
-        "It is there as soon as `predict.py` is imported.",
+        "`/openapi.json` is 503, and `GET /` lists no trainings, until setup is over.",
+        "The one is there as soon as `predict.py` is imported, the other at once.",
         "Loading weights changes nothing about it.",
     )
     REFUSED_SIGNATURES = Difference(
@@ -216,6 +217,36 @@ class Deviation(Enum):
         "by a synchronous one, it ends it as canceled.",
         "Either ends as canceled.",
         "The exception says so.",
+    )
+    OTHER_MODE = Difference(
+        _TRAINING,
+        "A server runs `predict` for a request to `/trainings` too, and with `--x-mode train` it runs `train` for "
+        "`/predictions`; inputs that the function does not have or allow reach it, and Python complains.",
+        "So it does where the inputs fit what runs, and the header `X-Darkroom-Warning` says so. Where they do not, "
+        "the prediction fails with what does not fit and how to start a server for the other.",
+        "An unexpected keyword argument explains nothing.",
+    )
+    TRAINERS = Difference(
+        _TRAINING,
+        "A class that has `train`, but neither `run` nor `predict`, cannot be loaded, though the documents show one; "
+        "a trainer that is an asynchronous generator fails.",
+        "Both train.",
+        "What they mean is plain.",
+    )
+    IMPORTED_TRAINERS = Difference(
+        _TRAINING,
+        "Of a predictor and a trainer, the server imports the one that it runs.",
+        "It imports both, and sets up one. It does not start where either cannot be imported or served.",
+        "What `train` takes is in the schema, and there is no build step.",
+        elsewhere="tests/worker/test_trainers.py",
+    )
+    TRAINING_CHOICES = Difference(
+        _TRAINING,
+        "Where `predict` and `train` have an input of the same name with other choices, those of `predict` "
+        "are published and hold for both.",
+        "Each has its own.",
+        "No training could choose what only `train` offers.",
+        elsewhere="tests/schema/test_openapi.py",
     )
     SAME_ID = Difference(
         _HTTP,
@@ -268,8 +299,8 @@ class Deviation(Enum):
     )
     ADDITIONS = Difference(
         _HTTP,
-        "`/docs`, `GET /predictions` and `GET /predictions/{id}` do not exist; unknown inputs and unusable webhooks "
-        "are ignored in silence.",
+        "`/docs`, `GET /predictions` and `GET /predictions/{id}`, and those of `/trainings`, do not exist; "
+        "unknown inputs and unusable webhooks are ignored in silence.",
         "They exist; what was ignored is named in the header `X-Darkroom-Warning`; "
         "`GET /` is a page for who asks for HTML.",
         "Clients of Cog do not notice.",

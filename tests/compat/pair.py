@@ -87,16 +87,18 @@ def running_pair(case: Case, folder: Path, host: Host, *, set_up: bool = True) -
         side.mkdir()
         shutil.copyfile(case.path, side / "predict.py")
     reference = f"predict.py:{case.reference}"
-    (ours / "cog.yaml").write_text(f"predict: {reference}\n")
-    settings: dict[str, Any] = {"queue_size": 0, "env": case.environment}
-    options: list[str] = []
+    train = f"train: predict.py:{case.trainer}\n" if case.trainer else ""
+    (ours / "cog.yaml").write_text(f"predict: {reference}\n{train}")
+    settings: dict[str, Any] = {"queue_size": 0, "x_mode": case.mode, "env": case.environment}
+    options = ["--x-mode", case.mode]
+    environment = case.environment | ({"COG_TRAIN_TYPE_STUB": f"predict.py:{case.trainer}"} if case.trainer else {})
     if case.upload_url is not None:
         settings["upload_url"] = host.filled(case.upload_url)
-        options = ["--upload-url", host.filled(case.upload_url)]
+        options += ["--upload-url", host.filled(case.upload_url)]
     with running_server(ours, ready=False, **settings) as server:
         # Cog's own build makes the document from the source. Ours is equal to it: tests/schema/test_openapi.py.
         document = _document(server.client)
-        with starting_cog(theirs, reference, document, case.environment, options) as client:
+        with starting_cog(theirs, reference, document, environment, options) as client:
             if set_up:
                 server.wait_for_health("READY", "SETUP_FAILED", "UNHEALTHY")
                 wait_for_cog(client)

@@ -50,7 +50,7 @@ def test_every_body(darkroom: Server, cog: httpx.Client, body: Body) -> None:
         assert masked(ours) == masked(theirs)
 
 
-POLLING = {"/predictions", "/predictions/a", "/predictions/a?query=1"}
+POLLING = {"/predictions", "/predictions/a", "/predictions/a?query=1", "/trainings", "/trainings/a"}
 """Where predictions can be asked for; in Cog they cannot."""
 
 
@@ -71,6 +71,10 @@ POLLING = {"/predictions", "/predictions/a", "/predictions/a?query=1"}
         "/predictions/a/b",
         "/predictions/a/cancel",
         "/predictions/a/cancel/",
+        "/trainings",
+        "/trainings/",
+        "/trainings/a",
+        "/trainings/a/cancel",
         "/trainings/nope/nope/nope",
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from server.schema.inspect import inspect_predictor
 from server.schema.openapi import openapi_document
-from server.schema.signature import InputField, Kind, OutputType, Signature, ValueType
+from server.schema.signature import InputField, Kind, Mode, OutputType, Signature, ValueType
 from tests.conftest import ROOT
 from tests.schema.conftest import Load
 
@@ -52,9 +52,22 @@ def test_the_api_is_titled_and_described() -> None:
     assert openapi_document(signature, "emoji", "2")["info"]["title"] == "emoji"
 
 
-def test_every_reference_leads_somewhere() -> None:
-    field = InputField("size", ValueType(Kind.STRING), required=True, choices=("small", "large"))
-    document = openapi_document(Signature((field,), TEXT))
+def _choice(*choices: str) -> Signature:
+    return Signature((InputField("size", ValueType(Kind.STRING), required=True, choices=choices),), TEXT)
+
+
+MODELS = {
+    "predicts": {Mode.PREDICT: _choice("small", "large")},
+    "trains": {Mode.TRAIN: _choice("small", "large")},
+    "both": {Mode.PREDICT: _choice("small", "large"), Mode.TRAIN: _choice("small", "large")},
+    "differ": {Mode.PREDICT: _choice("small", "large"), Mode.TRAIN: _choice("long", "short")},
+}
+models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+@models
+def test_every_reference_leads_somewhere(model: dict[Mode, Signature]) -> None:
+    document = openapi_document(model)
     references = set(_references(document))
     assert "#/components/schemas/size" in references
     for reference in references:
@@ -63,8 +76,9 @@ def test_every_reference_leads_somewhere() -> None:
             target = target[part]
 
 
-def test_every_operation_and_response_is_described() -> None:
-    document = openapi_document(Signature((), TEXT))
+@models
+def test_every_operation_and_response_is_described(model: dict[Mode, Signature]) -> None:
+    document = openapi_document(model)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
@@ -113,3 +127,46 @@ def _references(value: Any) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _references(item)
+
+
+def test_the_training_parts_are_those_that_cog_has() -> None:
+    # As in `pkg/schema/openapi_spec.go` of Cog 0.23.1, for whose generator this repository has no goldens of trainings.
+    document = openapi_document(MODELS["both"])
+    schemas = document["components"]["schemas"]
+    assert schemas["TrainingInput"] == {**schemas["Input"], "title": "TrainingInput"}
+    assert schemas["TrainingOutput"] == {"title": "Output", "type": "string"}
+    for name in ("TrainingRequest", "TrainingResponse"):
+        assert schemas[name]["title"] == name
+        assert schemas[name]["properties"]["input"] == {"$ref": "#/components/schemas/TrainingInput"}
+    assert schemas["TrainingResponse"]["properties"]["output"] == {"$ref": "#/components/schemas/TrainingOutput"}
+    create = document["paths"]["/trainings"]["post"]
+    assert (create["summary"], create["description"]) == ("Train", "Run a single training on the model")
+    assert create["operationId"] == "train_trainings_post"
+    cancel = document["paths"]["/trainings/{training_id}/cancel"]["post"]
+    assert cancel["operationId"] == "cancel_trainings__training_id__cancel_post"
+    assert cancel["parameters"][0]["name"] == "training_id"
+    assert cancel["parameters"][0]["schema"] == {"title": "Training Id", "type": "string"}
+
+
+def test_a_trainer_changes_nothing_about_predictions() -> None:
+    alone, both = openapi_document(MODELS["predicts"]), openapi_document(MODELS["differ"])
+    assert not list(_lacks(both, alone))
+    for part in ("paths", "components"):
+        told = both[part] if part == "paths" else both[part]["schemas"]
+        added = told.keys() - (alone[part] if part == "paths" else alone[part]["schemas"]).keys()
+        assert all("raining" in name for name in added)
+
+
+def test_trainings_are_not_said_to_be_streamed() -> None:
+    streaming = Signature((), TEXT, streaming=True)
+    paths = openapi_document({Mode.PREDICT: streaming, Mode.TRAIN: streaming})["paths"]
+    trainings = json.dumps([path for name, path in paths.items() if name.startswith("/trainings")])
+    assert "event-stream" not in trainings
+    assert "x-cog-streaming" not in trainings
+    assert "predict" not in trainings.lower()
+
+
+def test_each_of_two_inputs_of_one_name_has_its_own_choices() -> None:
+    schemas = openapi_document(MODELS["differ"])["components"]["schemas"]
+    assert schemas["size"]["enum"] == ["small", "large"]
+    assert schemas["TrainingInput"]["properties"]["size"]["allOf"][0]["enum"] == ["long", "short"]

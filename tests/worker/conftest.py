@@ -46,16 +46,17 @@ def open_descriptors() -> int:
 
 @asynccontextmanager
 async def running_worker(
-    predictor: str, *, directory: Path = PREDICTORS, environment: dict[str, str] | None = None, **options: Any
+    predictor: str | None, *, directory: Path = PREDICTORS, environment: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[Worker]:
     """Start a worker, and at the end make sure that it leaves no process behind.
 
     Args:
-        predictor: the name of a file in `tests/predictors` without its ending, or a whole reference.
+        predictor: the name of a file in `tests/predictors` without its ending, or a whole reference; `None` for none.
         directory: the model's folder.
         environment, options: as `Worker` takes them.
     """
-    reference = predictor if ":" in predictor or "." in predictor else f"{predictor}.py:Predictor"
+    is_name = predictor is not None and ":" not in predictor and "." not in predictor
+    reference = f"{predictor}.py:Predictor" if is_name else predictor
     worker = Worker(reference, directory, environment=environment or {}, **options)
     groups = set()
     await worker.start()

@@ -36,7 +36,7 @@ async def test_from_start_to_stop(client: Client) -> None:
     worker = Worker("greet.py:Predictor", PREDICTORS, environment={})
     assert worker.state is WorkerState.STARTING
     await worker.start()
-    signature = await worker.loaded()
+    signature = (await worker.loaded()).served
     assert [field.name for field in signature.inputs] == ["name", "times"]
     assert worker.signature == signature
     assert await worker.settled() is WorkerState.READY
@@ -126,7 +126,7 @@ async def test_a_setup_that_raises(start: Start, client: Client) -> None:
     with pytest.raises(WorkerNotReady, match="could not be set up: RuntimeError: the weights are gone"):
         await anext(worker.run(client.command()))
     # Its signature is known nevertheless.
-    assert (await worker.loaded()).inputs == ()
+    assert (await worker.loaded()).served.inputs == ()
 
 
 @pytest.mark.parametrize(
