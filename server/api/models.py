@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from server.errors import InvalidRequest, Violation
+from server.schema.bodies import ID_PATTERN
 from server.service.webhooks import WebhookEvent
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_~:@+=,-][A-Za-z0-9_~:@+=,.-]{0,199}")
+_SAFE_ID = re.compile(ID_PATTERN)
 
 
 class PredictionRequest(Struct, frozen=True):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+ID_PATTERN = "^[A-Za-z0-9_~:@+=,-][A-Za-z0-9_~:@+=,.-]{0,199}$"
+"""The ids that clients may choose: safe as file names and as parts of URLs."""
+
 _INPUT = {"$ref": "#/components/schemas/Input"}
 _OUTPUT = {"$ref": "#/components/schemas/Output"}
 _STATUSES = ["starting", "processing", "succeeded", "canceled", "failed"]
@@ -20,6 +23,7 @@ _REQUEST: dict[str, Any] = {
         "id": {
             "title": "Id",
             "type": "string",
+            "pattern": ID_PATTERN,
             "description": "A name of your own for this prediction. Without one the server makes it up.",
         },
         "input": _INPUT,
@@ -42,6 +46,13 @@ _REQUEST: dict[str, Any] = {
             "description": "What the webhook is told of; all of it, unless given.",
         },
     },
+}
+
+_ONCE_REQUEST: dict[str, Any] = {
+    "title": "PredictionOnceRequest",
+    "description": "A PredictionRequest whose `id` is that of the URL, and need not be here again.",
+    "type": "object",
+    "properties": {name: schema for name, schema in _REQUEST["properties"].items() if name != "id"},
 }
 
 _RESPONSE: dict[str, Any] = {
@@ -227,6 +238,7 @@ _HEALTH: dict[str, Any] = {
 
 BODIES: dict[str, Any] = {
     "PredictionRequest": _REQUEST,
+    "PredictionOnceRequest": _ONCE_REQUEST,
     "PredictionResponse": _RESPONSE,
     "PredictionPage": _PAGE,
     "Status": _STATUS,

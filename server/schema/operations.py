@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.schema.bodies import ID_PATTERN
+
+CURSOR_PATTERN = "^[no][0-9a-f]{1,15}$"
+"""A place in the list of predictions: a direction, `n`ewer or `o`lder, and a number in hexadecimal digits."""
+
 
 def paths(streaming: bool) -> dict[str, Any]:
     """Every path.
@@ -38,7 +43,7 @@ _PREDICTION_ID = {
     "name": "prediction_id",
     "required": True,
     "description": "The id of the prediction.",
-    "schema": {"title": "Prediction Id", "type": "string"},
+    "schema": {"title": "Prediction Id", "type": "string", "pattern": ID_PATTERN},
 }
 
 _PREFER = {
@@ -90,6 +95,7 @@ _REFUSALS = {
 }
 
 _BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/PredictionRequest"}}}}
+_ONCE_BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/PredictionOnceRequest"}}}}
 
 _PREDICT = {
     "summary": "Predict",
@@ -112,7 +118,7 @@ _PREDICT_ONCE = {
     ),
     "operationId": "predict_idempotent_predictions__prediction_id__put",
     "parameters": [_PREDICTION_ID, _PREFER],
-    "requestBody": _BODY,
+    "requestBody": _ONCE_BODY,
     "responses": {
         "200": _STREAMABLE,
         "202": _json("It runs.", "PredictionResponse", headers=_WARNING),
@@ -149,7 +155,7 @@ _LIST = {
             "name": "cursor",
             "required": False,
             "description": "Where to go on; the links of a page have it.",
-            "schema": {"title": "Cursor", "type": "string"},
+            "schema": {"title": "Cursor", "type": "string", "pattern": CURSOR_PATTERN},
         },
     ],
     "responses": {

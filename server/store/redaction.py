@@ -1,4 +1,4 @@
-"""Keeps secrets away from everything that is kept."""
+"""Inputs as they are kept and told: without secrets, and as the schema has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ HIDDEN = "**********"
 
 
 def redacted(input: dict[str, Any], signature: Signature) -> dict[str, Any]:
-    """The input with every secret hidden; the one that was given stays as it is."""
+    """The input with every secret hidden, and every integer whole; the one that was given stays as it is.
+
+    `3.0` is an integer to JSON Schema, and so are numbers of more than 64 bits, which are read as floats.
+    """
     types = {field.name: field.type for field in signature.inputs}
     return {name: _redacted(value, types[name]) if name in types else value for name, value in input.items()}
 
@@ -20,6 +23,8 @@ def _redacted(value: Any, type_: ValueType) -> Any:
     match type_.kind, value:
         case Kind.SECRET, str():
             return HIDDEN
+        case Kind.INTEGER, float():
+            return int(value)
         case Kind.LIST, list():
             return [_redacted(item, type_.items[0]) for item in value]
         case Kind.MAPPING, dict():

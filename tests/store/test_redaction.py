@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -42,6 +43,22 @@ def test_secrets_are_hidden_wherever_they_are(type_: ValueType, given: Any, kept
     input = {"token": given, "prompt": "a cat"}
     assert redacted(input, signature(type_)) == {"token": kept, "prompt": "a cat"}
     assert input == {"token": given, "prompt": "a cat"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "kept"),
+    [
+        (INTEGER, 3.0, "3"),
+        (INTEGER, 1e20, "100000000000000000000"),
+        (ValueType(Kind.LIST, (ValueType(Kind.LIST, (INTEGER,)),)), [[-1e20, 2]], "[[-100000000000000000000,2]]"),
+        (ValueType(Kind.UNION, (STRING, INTEGER)), 3.0, "3"),
+        (ValueType(Kind.NUMBER), 3.0, "3.0"),
+        (ValueType(Kind.ANY), {"a": 3.0}, '{"a":3.0}'),
+    ],
+)
+def test_integers_are_told_as_such(type_: ValueType, given: Any, kept: str) -> None:
+    input = redacted({"token": given, "prompt": "a cat"}, signature(type_))
+    assert json.dumps(input["token"], separators=(",", ":")) == kept
 
 
 def test_an_input_that_is_left_out_stays_out() -> None:
