@@ -62,7 +62,7 @@ def decode_body(body: bytearray | None) -> PredictionRequest:
         # A number beyond every type is broken JSON to Cog, and of the wrong type to this decoder.
         raise (MalformedBody if "out of range" in str(error) else UnexpectedBody)(_shorten(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        # The decoder says of a text that ends in half a surrogate pair, as of one without its end, that it is cut short.
+        # Of a text that ends in half a surrogate pair, as of one without an end, the decoder says that it is cut short.
         half = _HALF_PAIR.search(body) if "truncated" in str(error) else None
         reason = f"{half.group().decode()} is half of a surrogate pair, and no text" if half else str(error)
         raise MalformedBody(_shorten(reason)) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.schema.bodies import BODIES
+from server.schema.bodies import bodies
 from server.schema.operations import paths
 from server.schema.signature import Display, InputField, Kind, OutputType, Signature, ValueType
 
@@ -30,7 +30,7 @@ def openapi_document(signature: Signature, title: str = "Cog", version: str = CO
     return {
         "openapi": "3.0.2",
         "info": info,
-        "paths": paths(signature.streaming),
+        "paths": paths(signature.streaming, needs_input=any(field.required for field in signature.inputs)),
         "components": {"schemas": component_schemas(signature)},
     }
 
@@ -41,7 +41,7 @@ def component_schemas(signature: Signature) -> dict[str, Any]:
         "Input": _input(signature.inputs),
         "Output": _output(signature.output),
         **{field.name: _choices(field) for field in signature.inputs if field.choices is not None},
-        **BODIES,
+        **bodies(signature.inputs),
     }
 
 
