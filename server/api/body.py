@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,6 +21,8 @@ _MAX_DEPTH = 127
 
 _LARGE = 1 << 18
 """Bytes from which on a body keeps the event loop for longer than other requests should wait."""
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 
 _decoder = msgspec.json.Decoder(PredictionRequest)
 
@@ -59,7 +62,10 @@ def decode_body(body: bytearray | None) -> PredictionRequest:
         # A number beyond every type is broken JSON to Cog, and of the wrong type to this decoder.
         raise (MalformedBody if "out of range" in str(error) else UnexpectedBody)(_shorten(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise MalformedBody(_shorten(str(error))) from None
+        # Of a text that ends in half a surrogate pair, as of one without an end, the decoder says that it is cut short.
+        half = _HALF_PAIR.search(body) if "truncated" in str(error) else None
+        reason = f"{half.group().decode()} is half of a surrogate pair, and no text" if half else str(error)
+        raise MalformedBody(_shorten(reason)) from None
 
 
 async def beside_the_loop(body: bytearray | None, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from server.errors import InvalidRequest, Violation
 from server.prediction import WebhookEvent
+from server.schema.bodies import ID_PATTERN
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_~:@+=,-][A-Za-z0-9_~:@+=,.-]{0,199}")
+_SAFE_ID = re.compile(ID_PATTERN)
 
 
 class PredictionRequest(Struct, frozen=True):

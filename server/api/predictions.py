@@ -65,7 +65,11 @@ def prediction_routes(
             raise InvalidRequest([Violation(("body", "id"), f"{mode.noun} ID must match the ID supplied in the URL")])
         if running := service.get(id):
             return _attach(request, service, running)
-        id_ = check_id(id)
+        try:
+            id_ = check_id(id)
+        except InvalidRequest as error:
+            # No more than a path that no route has is this one of a prediction.
+            return json_response({"error": error.violations[0].msg}, 404)
         valid = await beside_the_loop(body, service.validate, asked.input, mode)
         # The validation of a large body may have let another request with this id in.
         if running := service.get(id_):
@@ -82,7 +86,7 @@ def prediction_routes(
 def _attach(request: Request, service: PredictionService, prediction: Prediction) -> Response:
     if wants_stream(request):
         return event_stream(service, prediction.id, {})
-    return json_response({**prediction.to_dict(), "input": prediction.input}, 202)
+    return json_response({**prediction.to_dict(), "input": service.told_input(prediction.id)}, 202)
 
 
 async def _predict(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from http import HTTPMethod
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from server.errors import (
     AtCapacity,
@@ -29,7 +32,12 @@ from server.errors import (
 
 def json_response(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content` as JSON without spaces, its keys in alphabetical order."""
-    body = msgspec.json.encode(dict(sorted(content.items())))
+    ordered = dict(sorted(content.items()))
+    try:
+        body = msgspec.json.encode(ordered)
+    except UnicodeEncodeError:
+        # JSON can name half a surrogate pair, UTF-8 cannot.
+        body = json.dumps(ordered, separators=(",", ":")).encode()
     return Response(body, status, headers, media_type="application/json")
 
 
@@ -92,10 +100,21 @@ def _handler(
     return answer
 
 
-async def _empty(_: Request, error: Exception) -> Response:
+async def _empty(request: Request, error: Exception) -> Response:
     # No such path, or not by this method: Cog says so by the status alone.
     assert isinstance(error, HTTPException)
-    return Response(status_code=error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return Response(status_code=error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> Iterator[str]:
+    # A route knows of itself alone, and one path may have several.
+    for method in HTTPMethod:
+        scope = {**request.scope, "method": method.value}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            yield method.value
 
 
 async def _nobody(_: Request, __: Exception) -> Response:

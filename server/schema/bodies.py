@@ -1,8 +1,49 @@
-"""The bodies of requests and responses that are the same for every model, as components of the OpenAPI document."""
+"""The bodies of requests and responses, as components of the OpenAPI document."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from server.schema.signature import InputField
+
+
+def bodies(inputs: Sequence[InputField]) -> dict[str, Any]:
+    """Each schema under its name in `components.schemas`, for a model that takes these inputs."""
+    return {
+        "PredictionRequest": _request(_REQUEST, inputs),
+        "PredictionOnceRequest": _request(_ONCE_REQUEST, inputs),
+        "PredictionResponse": _RESPONSE,
+        "PredictionPage": _PAGE,
+        "Status": _STATUS,
+        "HTTPValidationError": _HTTP_VALIDATION_ERROR,
+        "ValidationError": _VALIDATION_ERROR,
+        "Error": _ERROR,
+        "Discovery": _DISCOVERY,
+        "Health": _HEALTH,
+    }
+
+
+def _request(body: dict[str, Any], inputs: Sequence[InputField]) -> dict[str, Any]:
+    rules: dict[str, Any] = {}
+    if any(field.required for field in inputs):
+        rules["required"] = ["input"]
+    else:
+        # OpenAPI 3.0 looks at nothing beside a reference, yet most that read it look at this.
+        rules["properties"] = {**body["properties"], "input": {**_INPUT, "nullable": True}}
+    if nullable := [field.name for field in inputs if field.type.nullable]:
+        # `Input` has to say, as Cog's does, that these may be null; and Cog refuses null all the same.
+        nulls = [_object_with(name, {"enum": [None]}) for name in nullable]
+        rules["not"] = _object_with("input", {"anyOf": nulls})
+    return {**body, **rules}
+
+
+def _object_with(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: schema}}
+
+
+ID_PATTERN = "^[A-Za-z0-9_~:@+=,-][A-Za-z0-9_~:@+=,.-]{0,199}$"
+"""The ids that clients may choose: safe as file names and as parts of URLs."""
 
 _INPUT = {"$ref": "#/components/schemas/Input"}
 _OUTPUT = {"$ref": "#/components/schemas/Output"}
@@ -15,11 +56,14 @@ def _time(title: str, description: str) -> dict[str, Any]:
 
 _REQUEST: dict[str, Any] = {
     "title": "PredictionRequest",
+    "description": "What to predict. An input that is to have no value is left out; null is refused.",
     "type": "object",
     "properties": {
         "id": {
             "title": "Id",
             "type": "string",
+            "nullable": True,
+            "pattern": ID_PATTERN,
             "description": "A name of your own for this prediction. Without one the server makes it up.",
         },
         "input": _INPUT,
@@ -32,8 +76,11 @@ _REQUEST: dict[str, Any] = {
         "webhook": {
             "title": "Webhook",
             "type": "string",
-            "format": "uri",
-            "description": "An http or https URL to which the state of the prediction is POSTed as it changes.",
+            "nullable": True,
+            "description": (
+                "An http or https URL to which the state of the prediction is POSTed as it changes. Any other text is "
+                "ignored."
+            ),
         },
         "webhook_events_filter": {
             "title": "Webhook Events Filter",
@@ -42,6 +89,13 @@ _REQUEST: dict[str, Any] = {
             "description": "What the webhook is told of; all of it, unless given.",
         },
     },
+}
+
+_ONCE_REQUEST: dict[str, Any] = {
+    "title": "PredictionOnceRequest",
+    "description": "A PredictionRequest under the id in the URL; an `id` that is given here too must be the same.",
+    "type": "object",
+    "properties": {name: schema for name, schema in _REQUEST["properties"].items() if name != "id"},
 }
 
 _RESPONSE: dict[str, Any] = {
@@ -224,16 +278,3 @@ _HEALTH: dict[str, Any] = {
     },
     "required": ["status"],
 }
-
-BODIES: dict[str, Any] = {
-    "PredictionRequest": _REQUEST,
-    "PredictionResponse": _RESPONSE,
-    "PredictionPage": _PAGE,
-    "Status": _STATUS,
-    "HTTPValidationError": _HTTP_VALIDATION_ERROR,
-    "ValidationError": _VALIDATION_ERROR,
-    "Error": _ERROR,
-    "Discovery": _DISCOVERY,
-    "Health": _HEALTH,
-}
-"""Each schema under its name in `components.schemas`."""

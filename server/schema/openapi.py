@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.schema.bodies import BODIES
+from server.schema.bodies import bodies
 from server.schema.operations import paths
 from server.schema.signature import Display, InputField, Kind, Mode, OutputType, Signature, ValueType
 from server.schema.trainings import in_trainings
@@ -37,11 +37,11 @@ def openapi_document(
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     if predict := signatures.get(Mode.PREDICT):
-        operations |= paths(predict.streaming)
+        operations |= _paths(predict, predict.streaming)
         schemas |= component_schemas(predict)
     if train := signatures.get(Mode.TRAIN):
         # What is there for both, such as the health, is told as it is where the model predicts.
-        operations = in_trainings(paths(streaming=False)) | operations
+        operations = in_trainings(_paths(train, streaming=False)) | operations
         schemas = _training_schemas(train, taken=schemas) | schemas
     return {"openapi": "3.0.2", "info": info, "paths": operations, "components": {"schemas": schemas}}
 
@@ -52,8 +52,12 @@ def component_schemas(signature: Signature) -> dict[str, Any]:
         "Input": _input(signature.inputs),
         "Output": _output(signature.output),
         **_enumerations(signature),
-        **BODIES,
+        **bodies(signature.inputs),
     }
+
+
+def _paths(signature: Signature, streaming: bool) -> dict[str, Any]:
+    return paths(streaming, needs_input=any(field.required for field in signature.inputs))
 
 
 def _training_schemas(signature: Signature, taken: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,8 +68,8 @@ def _training_schemas(signature: Signature, taken: Mapping[str, Any]) -> dict[st
             # `predict` has other choices for an input of this name: here they are told in place.
             del enumerations[name]
             input["properties"][name]["allOf"] = [schema]
-    bodies = {_training_name(name): in_trainings(body) for name, body in BODIES.items()}
-    return {"TrainingInput": input, "TrainingOutput": _output(signature.output), **enumerations, **bodies}
+    told = {_training_name(name): in_trainings(body) for name, body in bodies(signature.inputs).items()}
+    return {"TrainingInput": input, "TrainingOutput": _output(signature.output), **enumerations, **told}
 
 
 def _training_name(component: str) -> str:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.schema.bodies import ID_PATTERN
 
-def paths(streaming: bool) -> dict[str, Any]:
+CURSOR_PATTERN = "^[no][0-9a-f]{1,15}$"
+"""A place in the list of predictions: a direction, `n`ewer or `o`lder, and a number in hexadecimal digits."""
+
+
+def paths(streaming: bool, *, needs_input: bool) -> dict[str, Any]:
     """Every path.
 
     Args:
         streaming: whether the author marked the predictor with `@streaming`.
+        needs_input: whether a prediction must have a body, since the model has inputs that may not be left out.
     """
-    predict = _PREDICT | {"x-cog-streaming": True} if streaming else _PREDICT
+    body: dict[str, Any] = {"required": True} if needs_input else {}
+    predict = {**_PREDICT, "requestBody": _BODY | body}
+    if streaming:
+        predict["x-cog-streaming"] = True
     return {
         "/": {"get": _DISCOVER},
         "/health-check": {"get": _CHECK_HEALTH},
         "/livez": {"get": _LIVE},
         "/readyz": {"get": _READY},
         "/predictions": {"get": _LIST, "post": predict},
-        "/predictions/{prediction_id}": {"get": _GET, "put": _PREDICT_ONCE},
+        "/predictions/{prediction_id}": {"get": _GET, "put": {**_PREDICT_ONCE, "requestBody": _ONCE_BODY | body}},
         "/predictions/{prediction_id}/cancel": {"post": _CANCEL},
         "/shutdown": {"post": _SHUT_DOWN},
     }
@@ -38,7 +47,7 @@ _PREDICTION_ID = {
     "name": "prediction_id",
     "required": True,
     "description": "The id of the prediction.",
-    "schema": {"title": "Prediction Id", "type": "string"},
+    "schema": {"title": "Prediction Id", "type": "string", "pattern": ID_PATTERN},
 }
 
 _PREFER = {
@@ -90,13 +99,13 @@ _REFUSALS = {
 }
 
 _BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/PredictionRequest"}}}}
+_ONCE_BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/PredictionOnceRequest"}}}}
 
-_PREDICT = {
+_PREDICT: dict[str, Any] = {
     "summary": "Predict",
     "description": "Run a single prediction on the model",
     "operationId": "predict_predictions_post",
     "parameters": [_PREFER],
-    "requestBody": _BODY,
     "responses": {
         "200": _STREAMABLE,
         "202": _json("Accepted; it runs on by itself.", "PredictionResponse", headers=_WARNING),
@@ -112,10 +121,10 @@ _PREDICT_ONCE = {
     ),
     "operationId": "predict_idempotent_predictions__prediction_id__put",
     "parameters": [_PREDICTION_ID, _PREFER],
-    "requestBody": _BODY,
     "responses": {
         "200": _STREAMABLE,
         "202": _json("It runs.", "PredictionResponse", headers=_WARNING),
+        "404": _json("The id in the URL is none that a prediction can have.", "Error"),
         **_REFUSALS,
     },
 }
@@ -149,7 +158,7 @@ _LIST = {
             "name": "cursor",
             "required": False,
             "description": "Where to go on; the links of a page have it.",
-            "schema": {"title": "Cursor", "type": "string"},
+            "schema": {"title": "Cursor", "type": "string", "pattern": CURSOR_PATTERN},
         },
     ],
     "responses": {

@@ -132,6 +132,10 @@ class PredictionService:
         job = self._jobs.get(id)
         return job.prediction if job else None
 
+    def told_input(self, id: str) -> dict[str, Any]:
+        """The input of a prediction that has not ended, as others may see it."""
+        return self._jobs[id].entry.input
+
     def ahead(self, id: str) -> int | None:
         """How many predictions come before this one in the queue; `None` where it does not wait."""
         job = self._jobs.get(id)

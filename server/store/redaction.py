@@ -1,4 +1,4 @@
-"""Keeps secrets away from everything that is kept."""
+"""Inputs as they are kept and told: without secrets, and as the schema has them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,37 @@ from typing import Any
 
 from server.schema.signature import Kind, Signature, ValueType
 
-HIDDEN = "**********"
-"""What stands for a secret, as where a model prints one."""
-
 
 def redacted(input: dict[str, Any], signature: Signature) -> dict[str, Any]:
-    """The input with every secret hidden; the one that was given stays as it is."""
+    """The inputs that hold no secret, with every integer whole; what was given stays as it is.
+
+    The schema calls secrets `writeOnly`: no answer has them, not even masked. `3.0` is an integer to JSON Schema, and
+    so is a number of more than 64 bits, which is read as a float.
+    """
     types = {field.name: field.type for field in signature.inputs}
-    return {name: _redacted(value, types[name]) if name in types else value for name, value in input.items()}
+    return {name: _whole(value, types[name]) for name, value in input.items() if not _has_secret(value, types[name])}
 
 
-def _redacted(value: Any, type_: ValueType) -> Any:
+def _has_secret(value: Any, type_: ValueType) -> bool:
     match type_.kind, value:
         case Kind.SECRET, str():
-            return HIDDEN
+            return True
         case Kind.LIST, list():
-            return [_redacted(item, type_.items[0]) for item in value]
-        case Kind.MAPPING, dict():
-            return {name: _redacted(item, type_.items[0]) for name, item in value.items()}
-        case Kind.MODEL, dict():
-            types = {field.name: field.type for field in type_.fields}
-            return {name: _redacted(item, types[name]) if name in types else item for name, item in value.items()}
+            return any(_has_secret(item, type_.items[0]) for item in value)
         case Kind.UNION, _:
             # Text that may be a secret counts as one, whatever else it may be.
+            return any(_has_secret(value, member) for member in type_.items)
+    return False
+
+
+def _whole(value: Any, type_: ValueType) -> Any:
+    match type_.kind, value:
+        case Kind.INTEGER, float():
+            # Of a union with numbers it may be a fraction.
+            return int(value) if value.is_integer() else value
+        case Kind.LIST, list():
+            return [_whole(item, type_.items[0]) for item in value]
+        case Kind.UNION, _:
             for member in type_.items:
-                value = _redacted(value, member)
+                value = _whole(value, member)
     return value

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 from server.errors import InvalidRequest, Violation
 from server.prediction import Prediction, Status
+from server.schema.operations import CURSOR_PATTERN
 
 MOST_IN_LIST = 1 << 14
 """The largest value of a record, in about bytes of JSON, that is told where records are listed."""
@@ -125,13 +126,13 @@ class Cursor:
         Raises:
             InvalidRequest: none did.
         """
-        if match := _CURSOR.fullmatch(text):
-            return cls(int(match["number"], 16), match["side"] == "n")
+        if _CURSOR.fullmatch(text):
+            return cls(int(text[1:], 16), newer=text[0] == "n")
         rule = "the cursor is none of this server: take it from `next` or `previous` of a page, or leave it out"
         raise InvalidRequest([Violation(("query", "cursor"), rule)])
 
 
-_CURSOR = re.compile("(?P<side>[no])(?P<number>[0-9a-f]{1,15})")
+_CURSOR = re.compile(CURSOR_PATTERN)
 
 
 class PredictionStore(Protocol):

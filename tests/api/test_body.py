@@ -36,6 +36,22 @@ def test_every_body(server: Server, body: Body) -> None:
     assert (alive.status_code, alive.json()["output"]) == (200, "alive:1:0.0")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"input":{"text":"\\ud83d"}}',
+        b'{"input":{"\\uDBFF":1}}',
+        b'{"input":{"text":["a\\ud800"]}}',
+        b'{"id":"a\\ud800"}',
+        b'{"context":{"a":"\\ud83d"}}',
+    ],
+)
+def test_half_a_surrogate_pair_is_named(server: Server, content: bytes) -> None:
+    response = server.client.post("/predictions", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert response.text.endswith(" is half of a surrogate pair, and no text")
+
+
 @pytest.mark.parametrize("id", ["a\0b", "x" * 201, "x" * 10_000])
 def test_an_id_that_cog_does_not_survive(server: Server, id: str) -> None:
     response = server.client.post("/predictions", json={"id": id})

@@ -45,10 +45,10 @@ def test_caches_keep_the_two_apart(server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "/predictions", "POST"),
-        ("OPTIONS", "/predictions", "POST"),
-        ("DELETE", "/predictions/a", "PUT"),
-        ("POST", "/predictions/a", "PUT"),
+        ("PUT", "/predictions", "GET,HEAD,POST"),
+        ("OPTIONS", "/predictions", "GET,HEAD,POST"),
+        ("DELETE", "/predictions/a", "GET,HEAD,PUT"),
+        ("POST", "/predictions/a", "GET,HEAD,PUT"),
         ("GET", "/predictions/a/cancel", "POST"),
         ("PUT", "/predictions/a/cancel", "POST"),
         ("GET", "/shutdown", "POST"),

@@ -82,3 +82,8 @@ def test_json_has_no_spaces_and_its_keys_in_order() -> None:
         json_response({"b": [1, {"z": None, "a": "é"}], "a": True}).body
         == '{"a":true,"b":[1,{"z":null,"a":"é"}]}'.encode()
     )
+
+
+def test_half_a_surrogate_pair_can_be_told() -> None:
+    response = json_response({"b": ["\ud800"], "a": "é"})
+    assert response.body == b'{"a":"\\u00e9","b":["\\ud800"]}'

@@ -273,9 +273,17 @@ class Deviation(Enum):
     IDS = Difference(
         _HTTP,
         "Any text is an id.",
-        "An id is up to 200 letters, digits and `_ ~ : @ + = , - .`, no full stop in front: else 422.",
+        "An id is up to 200 letters, digits and `_ ~ : @ + = , - .`, no full stop in front: else 422, "
+        "or 404 where it is in the URL.",
         "Ids are parts of URLs and file names, and from some Cog never recovers.",
         elsewhere="tests/api/bodies.py",
+    )
+    SECRETS = Difference(
+        _HTTP,
+        "The 202 to a second PUT of a running prediction tells its inputs, secrets too.",
+        "Secrets are left out of it.",
+        "The schema says `writeOnly`, and a secret is for the model alone.",
+        elsewhere="tests/api/test_predictions.py",
     )
     BODIES = Difference(
         _HTTP,

@@ -86,7 +86,8 @@ def test_every_path_and_method(darkroom: Server, cog: httpx.Client, method: str,
         assert ours.status_code in (200, 404)
         return
     assert masked(ours) == masked(theirs)
-    assert allowed(ours) == allowed(theirs)
+    polling = {"GET", "HEAD"} if path in POLLING and ours.status_code == 405 else set()
+    assert allowed(ours) == allowed(theirs) | polling
 
 
 def allowed(response: httpx.Response) -> set[str]:

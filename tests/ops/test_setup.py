@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 PYTHON = """#!/bin/sh
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "new" >>calls ;;
-    "-m pip "*) echo "$*" >>calls ;;
+    "-m pip "* | *" ci --prefix .venv "*) echo "$*" >>calls ;;
     *) exec "$REAL_PYTHON" "$@" ;;
 esac
 """
@@ -38,6 +38,9 @@ class Checkout:
             shutil.copy(ROOT / "script" / name, folder / "script" / name)
         for name in ("pyproject.toml", "requirements.txt", "requirements-dev.txt"):
             shutil.copy(ROOT / name, folder / name)
+        (folder / "tests" / "clients").mkdir(parents=True)
+        for path in (ROOT / "tests" / "clients").glob("package*.json"):
+            shutil.copy(path, folder / "tests" / "clients")
         self.write_python(PYTHON)
 
     def write_python(self, script: str) -> None:
@@ -78,7 +81,9 @@ def test_it_makes_an_environment_once(checkout: Checkout) -> None:
 
 def test_the_development_environment_serves_too(checkout: Checkout) -> None:
     assert checkout.run("--dev").returncode == 0
-    assert any("requirements-dev.txt" in call for call in checkout.calls())
+    calls = checkout.calls()
+    assert any("requirements-dev.txt" in call for call in calls)
+    assert " ci --prefix .venv " in calls[-1]
     checkout.run()
     checkout.run("--dev")
     assert checkout.calls() == []

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft4Validator
 
 from server.schema.inspect import inspect_predictor
 from server.schema.openapi import openapi_document
@@ -87,6 +89,39 @@ def test_every_operation_and_response_is_described(model: dict[Mode, Signature])
         assert all(response["description"] for response in operation["responses"].values())
 
 
+@pytest.mark.parametrize("name", ["PredictionRequest", "PredictionOnceRequest"])
+@pytest.mark.parametrize(
+    ("body", "with_all", "with_none"),
+    [
+        ({}, False, True),
+        ({"input": {}}, False, True),
+        ({"input": None}, False, True),
+        ({"input": {"must": 1}}, True, True),
+        ({"input": {"must": 1, "may": 1}}, True, True),
+        ({"input": {"must": 1, "may": None}}, False, True),
+        ({"input": []}, False, False),
+    ],
+)
+def test_the_body_of_a_request_is_described_as_it_is_taken(
+    name: str, body: Any, with_all: bool, with_none: bool
+) -> None:
+    integer = ValueType(Kind.INTEGER)
+    fields = (
+        InputField("must", integer, required=True),
+        InputField("may", replace(integer, nullable=True), required=False, has_default=True),
+    )
+    assert _is_valid(body, name, Signature(fields, TEXT)) is with_all
+    assert _is_valid(body, name, Signature((), TEXT)) is with_none
+
+
+def test_a_body_must_be_sent_where_an_input_is_required() -> None:
+    paths = openapi_document(Signature((InputField("x", ValueType(Kind.INTEGER), required=True),), TEXT))["paths"]
+    assert paths["/predictions"]["post"]["requestBody"]["required"] is True
+    assert paths["/predictions/{prediction_id}"]["put"]["requestBody"]["required"] is True
+    paths = openapi_document(Signature((), TEXT))["paths"]
+    assert "required" not in paths["/predictions"]["post"]["requestBody"]
+
+
 def test_whole_bounds_have_no_decimal_point() -> None:
     field = InputField("scale", ValueType(Kind.NUMBER), required=True, ge=0.0, le=20.5)
     schema = openapi_document(Signature((field,), TEXT))["components"]["schemas"]["Input"]["properties"]["scale"]
@@ -99,6 +134,23 @@ def test_the_parent_needs_no_model_code_for_it() -> None:
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"cog", "server.cog", "server.schema.inspect", "torch", "pydantic", "numpy"} & set(modules)
+
+
+def _is_valid(body: Any, name: str, signature: Signature) -> bool:
+    document = openapi_document(signature)
+    return bool(Draft4Validator({"$ref": f"#/components/schemas/{name}", **_with_null(document)}).is_valid(body))
+
+
+def _with_null(schema: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: what is `nullable` is null or what it is besides."""
+    match schema:
+        case {"nullable": True, **rest}:
+            return {"anyOf": [_with_null(rest), {"enum": [None]}]}
+        case dict():
+            return {key: _with_null(value) for key, value in schema.items()}
+        case list():
+            return [_with_null(item) for item in schema]
+    return schema
 
 
 def _lacks(document: Any, expected: Any, place: str = "") -> Iterator[str]:
