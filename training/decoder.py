@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from torch.nn.functional import relu
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.budget import Budget, learning_rate
-from training.device import mixed_precision, report
+from training.device import mixed_precision, move, report
 from training.painting import Painter
-from training.vae import crops, encode, peak_signal_to_noise, reconstruction_loss, sample
+from training.vae import convolutions, crops, encode, peak_signal_to_noise, reconstruction_loss, sample
 
 _RATE = 1.5e-4
 _CRITIC_RATE = 3e-4
@@ -33,11 +35,12 @@ def sharpen_decoder(
     device = painter.device
     report(f"Decoder before sharpening: {peak_signal_to_noise(vae, painter):.2f} dB")
     vae.requires_grad_(False)
-    decoder = nn.Sequential(vae.post_quant_conv, vae.decoder).requires_grad_(True)
-    average = AveragedModel(decoder, multi_avg_fn=get_ema_multi_avg_fn(0.998))
-    critic = _critic().to(device, memory_format=torch.channels_last)
-    decode = torch.compile(decoder) if compiled else decoder
-    judge = torch.compile(critic) if compiled else critic
+    decoder = nn.Sequential(convolutions(vae)[1], vae.decoder).requires_grad_(True)
+    average: Any = AveragedModel(decoder, multi_avg_fn=get_ema_multi_avg_fn(0.998))  # type: ignore[no-untyped-call]
+    critic = _critic()
+    move(critic, device)
+    # Not the critic: it is too small to gain in a minute what compiling it costs, with gradients and without.
+    decode = torch.compile(decoder, dynamic=False) if compiled else decoder
     fused = device.type == "cuda"
     optimizer = torch.optim.AdamW(decoder.parameters(), betas=(0.5, 0.99), weight_decay=0.0, fused=fused)
     critic_optimizer = torch.optim.AdamW(critic.parameters(), betas=(0.5, 0.99), weight_decay=0.0, fused=fused)
@@ -54,15 +57,15 @@ def sharpen_decoder(
             made = decode(latents)
             loss = reconstruction_loss(made, true)
             if step > _CRITIC_ALONE:
-                loss = loss - _CRITIC_WEIGHT * judge(made).float().mean()
+                loss = loss - _CRITIC_WEIGHT * critic(made).float().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
         with mixed_precision(device):
-            critic_loss = relu(1 - judge(true).float()).mean() + relu(1 + judge(made.detach()).float()).mean()
+            critic_loss = relu(1 - critic(true).float()).mean() + relu(1 + critic(made.detach()).float()).mean()
         critic_optimizer.zero_grad(set_to_none=True)
-        critic_loss.backward()
+        critic_loss.backward()  # type: ignore[no-untyped-call]
         critic_optimizer.step()
         average.update_parameters(decoder)
         step += 1

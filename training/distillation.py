@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.budget import Budget, learning_rate
-from training.device import mixed_precision, record, report
+from training.device import mixed_precision, move, record, report
 from training.networks import make_few_step_scheduler, make_scheduler
 
 STEPS = 8
@@ -63,8 +65,10 @@ class Distillation:
         self, unet: UNet2DConditionModel, text_encoder: nn.Module, trajectories: Tensor, tokens: Tensor, batch: int
     ) -> None:
         self.device = trajectories.device
-        self._student = unet.to(self.device, memory_format=torch.channels_last).train()
-        self._text_encoder = text_encoder.to(self.device)
+        self._student = unet.train()
+        self._text_encoder = text_encoder
+        move(self._student, self.device)
+        move(self._text_encoder, self.device)
         self._trajectories, self._tokens, self._batch = trajectories, tokens, batch
         scheduler = make_few_step_scheduler()
         scheduler.set_timesteps(STEPS)
@@ -91,7 +95,7 @@ class Distillation:
     def train(self, budget: Budget, seed: int) -> UNet2DConditionModel:
         """The student, with the running average of its weights."""
         torch.manual_seed(seed)
-        average = AveragedModel(self._student, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+        average: Any = AveragedModel(self._student, multi_avg_fn=get_ema_multi_avg_fn(0.99))  # type: ignore[no-untyped-call]
         self._loss.zero_()
         step = 0
         budget.begin()
@@ -122,7 +126,7 @@ class Distillation:
             noisy = here.contiguous(memory_format=torch.channels_last)
             made = self._unet(noisy, self._timesteps[place], words, return_dict=False)[0]
         loss = (made.float() - velocity).square().mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, 1.0, foreach=True)
         self._optimizer.step()
         self._loss += loss.detach()

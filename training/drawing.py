@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from huggingface_hub import metadata_load
 from PIL import Image
 
 from training.captions import with_article
 from training.judge import Judge
-from training.pack import Concept
-from training.vocabulary import plain
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a pipeline draws: in how many steps, and how closely to the prompt."""
+
+    steps: int = 20
+    guidance: float = 5.0
+
+    def but(self, steps: int | None, guidance: float | None) -> Settings:
+        """These, with those of the two that are given in their place."""
+        return Settings(self.steps if steps is None else steps, self.guidance if guidance is None else guidance)
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many of the pictures the judge named rightly first, and among its first five."""
+    """How many of the pictures the judge named rightly first, and among its first five: parts of 1."""
 
     pictures: int
     top_1: float
@@ -27,22 +39,27 @@ class Score:
     """The prompts whose picture was not among the first five."""
 
 
+def recommended_settings(model: Path) -> Settings:
+    """Those under `inference: parameters:` in the metadata of the model card; the usual ones where there is no card."""
+    card = model / "README.md"
+    metadata = metadata_load(card) if card.is_file() else None
+    parameters = (metadata or {}).get("inference", {}).get("parameters", {})
+    return Settings().but(parameters.get("num_inference_steps"), parameters.get("guidance_scale"))
+
+
 def draw(
-    pipeline: StableDiffusionPipeline,
-    prompts: Sequence[str],
-    steps: int,
-    guidance: float,
-    seed: int = 1,
-    batch: int = 8,
+    pipeline: StableDiffusionPipeline, prompts: Sequence[str], settings: Settings, seed: int = 1, batch: int = 8
 ) -> list[Image.Image]:
     """One picture for each prompt, all from the same seed."""
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     pictures: list[Image.Image] = []
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         # Noise is drawn on the host, so that a picture is the same on every machine.
         generators = [torch.Generator().manual_seed(seed) for _ in part]
-        made = pipeline(part, num_inference_steps=steps, guidance_scale=guidance, generator=generators)
+        made = pipeline(
+            part, num_inference_steps=settings.steps, guidance_scale=settings.guidance, generator=generators
+        )
         pictures += made.images
     return pictures
 
@@ -58,22 +75,14 @@ def grid(pictures: Sequence[Image.Image], columns: int = 8) -> Image.Image:
 
 @torch.no_grad()
 def score(
-    pipeline: StableDiffusionPipeline,
-    judge: Judge,
-    concepts: Sequence[Concept],
-    numbers: Sequence[int],
-    steps: int,
-    guidance: float,
-    batch: int = 8,
+    pipeline: StableDiffusionPipeline, judge: Judge, numbers: Sequence[int], settings: Settings, batch: int = 8
 ) -> Score:
-    """Ask for each of these concepts by its plain name, and let the judge say what it sees."""
-    prompts = [with_article(plain(concepts[number].label)) for number in numbers]
-    pictures = draw(pipeline, prompts, steps, guidance, batch=batch)
-    pixels = np.stack([np.asarray(picture) for picture in pictures])
+    """Ask for each of these of the judge's concepts by its name, and let the judge say what it sees."""
+    prompts = [with_article(judge.labels[number]) for number in numbers]
     first, five, missed = 0, 0, []
-    for number, prompt, rgb in zip(numbers, prompts, torch.from_numpy(pixels), strict=True):
-        scores = judge(rgb.permute(2, 0, 1)[None].float() / 127.5 - 1)
-        best = scores[0].topk(5).indices.tolist()
+    for number, prompt, picture in zip(numbers, prompts, draw(pipeline, prompts, settings, batch=batch), strict=True):
+        rgb = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+        best = judge(rgb.float() / 127.5 - 1)[0].topk(5).indices.tolist()
         first += best[0] == number
         five += number in best
         if number not in best:

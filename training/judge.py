@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
 
 from training.budget import Budget, learning_rate
-from training.device import mixed_precision, report
+from training.device import mixed_precision, move, report
 from training.pack import Pack
 from training.painting import Painter
+from training.vocabulary import plain
 
 PICTURE_SIZE = 96
 """Width and height of the pictures that it looks at, in pixels; others are scaled."""
@@ -24,16 +28,17 @@ _RATE = 2e-3
 
 
 class Judge(nn.Module):
-    """RGB of -1 to 1, (n, 3, h, w), to a score for each concept, (n, concepts)."""
+    """RGB of -1 to 1, (n, 3, h, w), to a score for each concept, (n, concepts); `labels` are their plain names."""
 
-    def __init__(self, concepts: int, width: int = 40) -> None:
+    def __init__(self, labels: Sequence[str], width: int = 40) -> None:
         super().__init__()
+        self.labels = tuple(labels)
         channels = [3, width, 2 * width, 4 * width, 6 * width, 8 * width]
         stages: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(channels):
             stages += _convolution(inputs, outputs, stride=2), _convolution(outputs, outputs, stride=1)
         self.features = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.concepts = nn.Linear(channels[-1], concepts)
+        self.concepts = nn.Linear(channels[-1], len(labels))
 
     def forward(self, pictures: Tensor) -> Tensor:
         scaled = interpolate(pictures, size=(PICTURE_SIZE, PICTURE_SIZE), mode="area")
@@ -51,8 +56,9 @@ def train_judge(pack: Pack, budget: Budget, batch: int, seed: int, device: torch
     painter = Painter(pack.pictures(PICTURE_SIZE), recipes, device)
     items = torch.from_numpy(recipes["item"][:, 0].astype(np.int64)).to(device)
     concept_of = torch.tensor([item.concept for item in pack.items], device=device)
-    judge = Judge(len(pack.concepts)).to(device, memory_format=torch.channels_last)
-    scores_of = torch.compile(judge) if compiled else judge
+    judge = Judge([plain(concept.label) for concept in pack.concepts])
+    move(judge, device)
+    scores_of: Callable[[Tensor], Tensor] = torch.compile(judge) if compiled else judge
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.02, fused=device.type == "cuda")
     step = 0
     budget.begin()
@@ -63,7 +69,7 @@ def train_judge(pack: Pack, budget: Budget, batch: int, seed: int, device: torch
         with mixed_precision(device):
             loss = cross_entropy(scores_of(pictures).float(), concept_of[items[numbers]], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         step += 1
         if step % 500 == 0:
@@ -74,14 +80,17 @@ def train_judge(pack: Pack, budget: Budget, batch: int, seed: int, device: torch
 
 
 def write_judge(judge: Judge, file: Path) -> None:
-    save_file({name: tensor.contiguous().cpu().half() for name, tensor in judge.state_dict().items()}, file)
+    """In float16, with the labels beside the weights, so that a score needs no pack."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in judge.state_dict().items()}
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    save_file(halved, file, {"labels": json.dumps(judge.labels)})
 
 
 def read_judge(file: Path) -> Judge:
-    """Read what `write_judge` wrote."""
-    weights = load_file(file)
-    judge = Judge(len(weights["concepts.bias"]))
-    judge.load_state_dict(weights)
+    """Read what `write_judge` wrote, into float32."""
+    with safe_open(file, "pt") as opened:
+        judge = Judge(json.loads(opened.metadata()["labels"]))
+    judge.load_state_dict(load_file(file))
     return judge.eval()
 
 
@@ -126,6 +135,6 @@ def _disturbed(pictures: Tensor) -> Tensor:
 def _accuracy(judge: Judge, painter: Painter, concepts: Tensor, count: int = 4096) -> float:
     right = 0
     numbers = torch.randperm(painter.count, device=painter.device)[:count]
-    for part in numbers.split(256):
+    for part in torch.split(numbers, 256):
         right += int((judge(_disturbed(painter.paint(part))).argmax(1) == concepts[part]).sum())
     return right / len(numbers)

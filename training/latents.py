@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from training.device import mixed_precision
@@ -34,7 +34,12 @@ def encode_recipes(vae: AutoencoderKL, painter: Painter, seed: int, batch: int =
 
 
 def write_latents(latents: Tensor, file: Path) -> None:
-    """Write them under the file's name once they are whole: another process may be waiting for it."""
+    """Write them from wherever they are (see `write_whole`)."""
+    write_whole(latents.cpu(), file)
+
+
+def write_whole(value: object, file: Path) -> None:
+    """Write for `torch.load`, under the file's name once all is there: another process may be waiting for it."""
     partial = file.with_suffix(".partial")
-    torch.save(latents.cpu(), partial)
+    torch.save(value, partial)
     partial.replace(file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
@@ -55,13 +55,13 @@ def train_pixel_art(
 
         loss = objective.loss(predict, latents[recipes].float(), objective.draw_timesteps(batch))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(added, 1.0)
         optimizer.step()
         step += 1
         if step % 100 == 0:
             report(f"LoRA step {step}, loss {loss:.4f}")
-    weights = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
+    weights = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))  # type: ignore[no-untyped-call]
     StableDiffusionPipeline.save_lora_weights(folder, {name: tensor.half() for name, tensor in weights.items()})
     report(f"LoRA after {step} steps: {sum(parameter.numel() for parameter in added):,} parameters")
 
@@ -69,7 +69,7 @@ def train_pixel_art(
 @torch.no_grad()
 def _pixelated(pipeline: StableDiffusionPipeline, painter: Painter, batch: int = 256) -> Tensor:
     parts = []
-    for numbers in torch.arange(min(_PICTURES, painter.count), device=painter.device).split(batch):
+    for numbers in torch.split(torch.arange(min(_PICTURES, painter.count), device=painter.device), batch):
         pictures = pixelate(painter.paint(numbers)).contiguous(memory_format=torch.channels_last)
         with mixed_precision(painter.device):
             parts.append(sample(*encode(pipeline.vae, pictures)).half())

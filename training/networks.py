@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 
@@ -36,7 +39,7 @@ REDUCTION = 8
 
 
 def make_vae(sizes: Sizes) -> AutoencoderKL:
-    return AutoencoderKL(
+    vae: AutoencoderKL = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(sizes.vae),
         up_block_types=("UpDecoderBlock2D",) * len(sizes.vae),
         block_out_channels=sizes.vae,
@@ -49,10 +52,11 @@ def make_vae(sizes: Sizes) -> AutoencoderKL:
         mid_block_add_attention=False,
         force_upcast=False,
     )
+    return vae
 
 
 def make_unet(sizes: Sizes) -> UNet2DConditionModel:
-    return UNet2DConditionModel(
+    unet: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=sizes.image // REDUCTION,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -65,6 +69,7 @@ def make_unet(sizes: Sizes) -> UNet2DConditionModel:
         norm_num_groups=32,
         use_linear_projection=True,
     )
+    return unet
 
 
 def make_text_encoder(sizes: Sizes, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -92,9 +97,11 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     picture may be as dark or as bright as its background asks (Lin et al., "Common Diffusion Noise Schedules and
     Sample Steps Are Flawed", 2023).
     """
-    return DPMSolverMultistepScheduler(**_NOISE, steps_offset=1)
+    scheduler: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler(**_NOISE, steps_offset=1)
+    return scheduler
 
 
 def make_few_step_scheduler() -> DDIMScheduler:
     """What the distilled UNet was taught to take its steps with."""
-    return DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=True)
+    scheduler: DDIMScheduler = DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=True)
+    return scheduler

@@ -83,7 +83,7 @@ def shift_hue(rgb: Tensor, hue: Tensor, saturation: Tensor) -> Tensor:
     """RGB of 0 to 1, (n, 3, h, w), turned by a part of the circle of hues (n,), saturation multiplied (n,)."""
     largest, smallest = rgb.amax(1, keepdim=True), rgb.amin(1, keepdim=True)
     spread = (largest - smallest).clamp(min=1e-5)
-    red, green, blue = rgb.split(1, 1)
+    red, green, blue = torch.split(rgb, 1, 1)
     sixth = torch.where(
         largest == red,
         ((green - blue) / spread) % 6,

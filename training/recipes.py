@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ def draw_recipe(vocabulary: Vocabulary, random: Random) -> Recipe:
     if style not in vocabulary.pictures[concept]:
         style = next(iter(vocabulary.pictures[concept]))
     item = vocabulary.pictures[concept][style]
-    concepts = (concept,)
+    concepts: tuple[int, ...] = (concept,)
     repainted = None
     match arrangement:
         case Arrangement.PAIR:
@@ -139,14 +140,15 @@ def draw_recipe(vocabulary: Vocabulary, random: Random) -> Recipe:
 
 
 def write_recipes(pack: Path, tokenizer: Path, file: Path, count: int, seed: int, processes: int | None = None) -> None:
-    """Draw `count` recipes in all processors and write them as arrays (see `read_recipes`)."""
+    """Draw `count` recipes in all processors and write their arrays (see `to_arrays`) for `painting.load_recipes`."""
     blocks = [
         (pack, tokenizer, seed * 1_000_000 + start, min(_BLOCK, count - start)) for start in range(0, count, _BLOCK)
     ]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         arrays = pool.starmap(_block, blocks)
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, **{name: np.concatenate([array[name] for array in arrays]) for name in arrays[0]})
+    joined: dict[str, Any] = {name: np.concatenate([array[name] for array in arrays]) for name in arrays[0]}
+    np.savez(file, **joined)
 
 
 def to_arrays(recipes: list[Recipe], tokenizer: Tokenizer) -> dict[str, npt.NDArray[np.generic]]:
@@ -174,7 +176,7 @@ def to_arrays(recipes: list[Recipe], tokenizer: Tokenizer) -> dict[str, npt.NDAr
 
 
 def _block(pack: Path, tokenizer: Path, seed: int, count: int) -> dict[str, npt.NDArray[np.generic]]:
-    vocabulary, random = Vocabulary(read_pack(pack)), Random(seed)
+    vocabulary, random = Vocabulary(read_pack(pack)), Random(seed)  # noqa: S311 - no secret
     words = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     words.no_padding()
     words.no_truncation()

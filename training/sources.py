@@ -37,7 +37,7 @@ _LEFT_OUT_SUBGROUPS = {
 # Pictures of letters and words, and people whose only difference is one of gender or hair.
 _LEFT_OUT_LABELS = re.compile(
     r"^(input |Japanese .*button|family:|kiss:|couple with heart:|men holding|women holding|woman and man|flag:)"
-    r"|o’clock|-thirty$|^(end|back|on!|soon|top) arrow|facing right",
+    r"|o’clock|-thirty$|^(end|back|on!|soon|top) arrow|facing right",  # noqa: RUF001 - as Unicode writes it
     re.IGNORECASE,
 )
 _GENDERED_SUBGROUPS = {
@@ -66,7 +66,8 @@ def build_pack(modules: Path, folder: Path) -> int:
         normal = ((style, _normalised(picture)) for style, picture in rendered if picture)
         return [(style, _hue(picture), _webp(picture)) for style, picture in normal]
 
-    concepts, items = [], []
+    concepts: list[Concept] = []
+    items: list[tuple[Item, bytes]] = []
     with ThreadPoolExecutor() as threads:
         entries = list(_entries(modules))
         for entry, found in zip(entries, threads.map(pictures, entries), strict=True):

@@ -39,7 +39,7 @@ def train_tokenizer(pack: Pack, folder: Path, size: int = 4000, seed: int = 0) -
         ]
     )
     trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=4, end_of_word_suffix=_WORD_END, show_progress=False)
-    tokenizer.train_from_iterator(_text(pack, Random(seed)), trainer)
+    tokenizer.train_from_iterator(_text(pack, Random(seed)), trainer)  # noqa: S311 - no secret
     _save(_merges(tokenizer), folder)
     loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
     loaded.save_pretrained(folder)
@@ -58,7 +58,8 @@ def _text(pack: Pack, random: Random) -> Iterator[str]:
 
 def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
+    return [(left, right) for left, right in pairs]
 
 
 def _save(merges: list[tuple[str, str]], folder: Path) -> None:

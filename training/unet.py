@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.budget import Budget, learning_rate
-from training.device import mixed_precision, record, report
+from training.device import mixed_precision, move, record, report
+from training.latents import write_whole
 from training.networks import Sizes, make_scheduler, make_text_encoder, make_unet
 
 _RATE = 8e-4
@@ -34,8 +35,8 @@ class Denoiser:
         return [*self.unet.parameters(), *self.text_encoder.parameters()]
 
     def to(self, device: torch.device) -> Denoiser:
-        self.unet.to(device, memory_format=torch.channels_last)
-        self.text_encoder.to(device)
+        move(self.unet, device)
+        move(self.text_encoder, device)
         return self
 
 
@@ -152,7 +153,7 @@ class UNetTraining:
             "random": random,
             "tensors": [tensor.detach().cpu() for tensor in self._state()],
         }
-        torch.save(state, file)
+        write_whole(state, file)
 
     def load(self, file: Path) -> None:
         """Go on from where `save` was called."""
@@ -183,7 +184,7 @@ class UNetTraining:
 
         latents, timesteps = self._latents[recipes].float(), self._objective.draw_timesteps(self._batch)
         loss = self._objective.loss(predict, latents, timesteps)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, 1.0, foreach=True)
         self._optimizer.step()
         self._loss += loss.detach()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.budget import Budget, learning_rate
-from training.device import mixed_precision, report
+from training.device import mixed_precision, move, report
 from training.networks import LATENT_CHANNELS, REDUCTION, Sizes, make_vae
 from training.painting import Painter, pixelate
 
@@ -23,8 +25,9 @@ def train_vae(painter: Painter, sizes: Sizes, budget: Budget, batch: int, seed: 
     """A new autoencoder, whose latents have mean 0 and deviation 1 in each channel."""
     torch.manual_seed(seed)
     device = painter.device
-    vae = make_vae(sizes).to(device, memory_format=torch.channels_last)
-    average = AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    vae = make_vae(sizes)
+    move(vae, device)
+    average: Any = AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(0.999))  # type: ignore[no-untyped-call]
     model = _Training(vae)
     loss_of = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(vae.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=device.type == "cuda")
@@ -87,8 +90,13 @@ def reconstruction_loss(made: Tensor, true: Tensor) -> Tensor:
 
 def encode(vae: AutoencoderKL, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and logarithm of the variance of the latents."""
-    mean, log_variance = vae.quant_conv(vae.encoder(pictures)).chunk(2, 1)
+    mean, log_variance = convolutions(vae)[0](vae.encoder(pictures)).chunk(2, 1)
     return mean, log_variance.clamp(-12, 6)
+
+
+def convolutions(vae: AutoencoderKL) -> tuple[Any, Any]:
+    """Those before and after the latents. By diffusers' types they may be missing; ours has them."""
+    return vae.quant_conv, vae.post_quant_conv
 
 
 def sample(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -112,7 +120,7 @@ class _Training(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         mean, log_variance = encode(self.vae, pictures)
-        made = self.vae.decoder(self.vae.post_quant_conv(sample(mean, log_variance)))
+        made = self.vae.decoder(convolutions(self.vae)[1](sample(mean, log_variance)))
         mean, log_variance = mean.float(), log_variance.float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return reconstruction_loss(made, pictures) + _KL_WEIGHT * divergence
@@ -128,7 +136,7 @@ def _normalise(vae: AutoencoderKL, painter: Painter) -> None:
             means.append(encode(vae, painter.paint(recipes).contiguous(memory_format=torch.channels_last))[0].float())
     latents = torch.cat(means)
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    before, after = vae.quant_conv, vae.post_quant_conv
+    before, after = convolutions(vae)
     before.weight[:LATENT_CHANNELS] /= deviation[:, None, None, None]
     before.bias[:LATENT_CHANNELS] = (before.bias[:LATENT_CHANNELS] - mean) / deviation
     before.bias[LATENT_CHANNELS:] -= 2 * deviation.log()  # the other half is the logarithm of the variance

@@ -41,7 +41,8 @@ _PEOPLE = {"face-concerned", "person-role", "person-activity", "person-sport", "
 
 def plain(label: str) -> str:
     """A label as people write it: lower case, without punctuation that tells variants apart."""
-    text = label.lower().replace("’", "'").replace("“", "").replace("”", "").replace("ñ", "n")
+    text = label.lower().replace("’", "'")  # noqa: RUF001 - as Unicode writes it
+    text = text.replace("“", "").replace("”", "").replace("ñ", "n")
     text = re.sub(r"^person: (.*)$", r"person with \1", text)
     text = re.sub(r"^(man|woman): (.*)$", r"\1 with \2", text)
     return re.sub(r"[:!]", "", text).strip()
