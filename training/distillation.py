@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -53,6 +54,19 @@ def draw_trajectories(pipeline: StableDiffusionPipeline, tokens: Tensor, seed: i
     return kept
 
 
+def turns(scheduler: DDIMScheduler) -> Tensor:
+    """By what angle each of the scheduler's steps turns the latents, in radians: (steps,)."""
+    signal = scheduler.alphas_cumprod[scheduler.timesteps]
+    # The angle whose cosine is the signal's amplitude and whose sine is the noise's, ending without noise.
+    angle = torch.cat([signal.sqrt().arccos(), torch.zeros(1)])
+    return angle[:-1] - angle[1:]
+
+
+def velocity_between(here: Tensor, there: Tensor, turn: Tensor) -> Tensor:
+    """The velocity that takes a step of DDIM from here to there, as there = cos(turn) here - sin(turn) velocity."""
+    return (turn.cos() * here - there) / turn.sin()
+
+
 class Distillation:
     """Teaches a UNet to go from each kept place of a trajectory to the next in one step of DDIM.
 
@@ -73,10 +87,7 @@ class Distillation:
         scheduler = make_few_step_scheduler()
         scheduler.set_timesteps(STEPS)
         self._timesteps = scheduler.timesteps.to(self.device)
-        signal = scheduler.alphas_cumprod[scheduler.timesteps].to(self.device)
-        # The angle whose cosine is the signal's amplitude and whose sine is the noise's, ending without noise.
-        angle = torch.cat([signal.sqrt().arccos(), torch.zeros(1, device=self.device)])
-        self._turn = angle[:-1] - angle[1:]
+        self._turn = turns(scheduler).to(self.device)
         self._rate = torch.zeros((), device=self.device)
         self._loss = torch.zeros((), device=self.device)
         cuda = self.device.type == "cuda"
@@ -117,9 +128,7 @@ class Distillation:
         drawn = torch.randint(len(self._trajectories), (self._batch,), device=self.device)
         place = torch.randint(STEPS, (self._batch,), device=self.device)
         here, there = self._trajectories[drawn, place].float(), self._trajectories[drawn, place + 1].float()
-        turn = self._turn[place][:, None, None, None]
-        # A step of DDIM turns latents towards the velocity: there = cos(turn) here - sin(turn) velocity.
-        velocity = (turn.cos() * here - there) / turn.sin()
+        velocity = velocity_between(here, there, self._turn[place][:, None, None, None])
         with torch.no_grad(), mixed_precision(self.device):
             words = self._text_encoder(self._tokens[drawn])[0]
         with mixed_precision(self.device):

@@ -47,9 +47,9 @@ def make_denoiser(sizes: Sizes, tokenizer: CLIPTokenizer) -> Denoiser:
 class Objective:
     """What the UNet is trained on: v-prediction with the weight of its noise level.
 
-    The weight is min(SNR, 5) / SNR of the error in the noise-free picture, turned into one of v (Hang et al.,
-    "Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023; Salimans and Ho, "Progressive Distillation for
-    Fast Sampling of Diffusion Models", 2022).
+    An error of the noise-free picture weighs min(SNR + 1, 6): as one of v does (Salimans and Ho, "Progressive
+    Distillation for Fast Sampling of Diffusion Models", 2022), but with a bound for pictures almost without noise (Hang
+    et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -67,7 +67,7 @@ class Objective:
         velocity = signal.sqrt() * noise - (1 - signal).sqrt() * latents
         with mixed_precision(latents.device):
             made = predict(noisy.contiguous(memory_format=torch.channels_last), timesteps)
-        # SNR + 1 is 1 / (1 - signal); v's error is that of the picture times SNR + 1.
+        # SNR + 1 is 1 / (1 - signal); v's squared error is the picture's times SNR + 1.
         weight = ((_MAX_SIGNAL_TO_NOISE + 1) * (1 - signal)).clamp(max=1.0)
         return (weight * (made.float() - velocity).square()).mean()
 
