@@ -27,7 +27,7 @@ _work = click.option(
     help="Folder that the stages read from and write to.",
 )
 _seed = click.option("--seed", default=0, show_default=True, help="What every random draw is made from.")
-_train_steps = click.option("--steps", type=int, help="Train for so many steps instead of seconds.")
+_train_steps = click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps instead of seconds.")
 _eager = click.option("--eager", is_flag=True, help="Do not compile: slower, but starts at once.")
 _model = click.option(
     "--model",
@@ -41,7 +41,13 @@ _trajectories = click.option("--count", default=24_000, show_default=True, help=
 
 
 def _seconds(default: float) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    return click.option("--seconds", default=default, show_default=True, help="How long to train in all.")
+    return click.option(
+        "--seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        help="How long to train in all.",
+    )
 
 
 def _batch(default: int) -> Callable[[click.decorators.FC], click.decorators.FC]:

@@ -42,8 +42,9 @@ class Score:
 def recommended_settings(model: Path) -> Settings:
     """Those under `inference: parameters:` in the metadata of the model card; the usual ones where there is no card."""
     card = model / "README.md"
-    metadata = metadata_load(card) if card.is_file() else None
-    parameters = (metadata or {}).get("inference", {}).get("parameters", {})
+    inference = (metadata_load(card) or {}).get("inference") if card.is_file() else None
+    # It may also be true or false: whether the Hub offers to run the model.
+    parameters = inference.get("parameters", {}) if isinstance(inference, dict) else {}
     return Settings().but(parameters.get("num_inference_steps"), parameters.get("guidance_scale"))
 
 

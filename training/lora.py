@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
@@ -61,8 +60,9 @@ def train_pixel_art(
         step += 1
         if step % 100 == 0:
             report(f"LoRA step {step}, loss {loss:.4f}")
-    weights = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))  # type: ignore[no-untyped-call]
-    StableDiffusionPipeline.save_lora_weights(folder, {name: tensor.half() for name, tensor in weights.items()})
+    # As peft names them. diffusers' older names are for attention alone, and where both are mixed it leaves those out.
+    weights = {name: tensor.half() for name, tensor in get_peft_model_state_dict(unet).items()}
+    StableDiffusionPipeline.save_lora_weights(folder, weights)
     report(f"LoRA after {step} steps: {sum(parameter.numel() for parameter in added):,} parameters")
 
 

@@ -31,6 +31,7 @@ _NOISE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
     "prediction_type": "v_prediction",
     "timestep_spacing": "trailing",
+    "steps_offset": 1,  # of no effect with trailing timesteps, but the pipeline asks for it
 }
 
 LATENT_CHANNELS = 4
@@ -97,7 +98,7 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     picture may be as dark or as bright as its background asks (Lin et al., "Common Diffusion Noise Schedules and
     Sample Steps Are Flawed", 2023).
     """
-    scheduler: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler(**_NOISE, steps_offset=1)
+    scheduler: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler(**_NOISE)
     return scheduler
 
 

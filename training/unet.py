@@ -146,6 +146,7 @@ class UNetTraining:
 
     def save(self, file: Path) -> None:
         """Write all that `load` needs to go on as if nothing had happened."""
+        self._make_optimizer_state()
         random = torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.get_rng_state()
         state = {
             "step": self.step_count,
@@ -197,8 +198,12 @@ class UNetTraining:
             yield from (value for _, value in sorted(self._optimizer.state[parameter].items()))
 
     def _make_optimizer_state(self) -> None:
-        """Adam makes its averages at its first step; here that is a step without gradients, which changes nothing."""
+        """Adam makes its state at its first step; before that, make it of zeros, by a step that changes nothing."""
         if not self._optimizer.state[self._parameters[0]]:
             for parameter in self._parameters:
                 parameter.grad = torch.zeros_like(parameter)
+            self._rate.zero_()
             self._optimizer.step()
+            for state in self._optimizer.state.values():
+                for value in state.values():
+                    value.zero_()

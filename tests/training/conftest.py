@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from random import Random
 
@@ -23,22 +24,25 @@ from training.unet import make_denoiser
 from training.vocabulary import Vocabulary
 
 SIZES = Sizes(image=64, vae=(8, 8, 8, 8), unet=(32, 32, 32), unet_layers=(1, 1, 1), text=64, text_layers=1)
-_THINGS = (
-    "red apple,cat face,dog face,lion,fox,horse,rose,cherries,hamburger,pizza,rocket,house,automobile,guitar,crown,"
-    "umbrella,octopus,unicorn,person: beard,o’clock,green heart,ice,key,bell,book,candle,drum,gem stone,hammer,kite"
-).split(",")
+_THINGS = """
+red apple, cat face, dog face, lion, fox, horse, rose, cherries, hamburger, pizza, rocket, house, guitar, crown, kite,
+umbrella, octopus, unicorn, person: beard, automobile, green heart, ice, key, bell, book, candle, drum, gem stone,
+hammer, airplane
+"""
 
 
 @pytest.fixture(scope="session")
 def pack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pack")
+    labels = re.split(r",\s+", _THINGS.strip())
     concepts = [
-        Concept(label, "animals-nature" if "face" in label else "objects", "other", (label,)) for label in _THINGS
+        Concept(label, "animals-nature" if "face" in label else "objects", "other", (label,)) for label in labels
     ]
-    items = []
-    for number in range(len(concepts)):
-        for style in list(Style)[: 1 + number % 3]:
-            items.append((Item(number, style, Hue(number / 30, 0.9, 0.95, 0.9, 0.9)), _thing(number, style)))
+    items = [
+        (Item(number, style, Hue(number / 30, 0.9, 0.95, 0.9, 0.9)), _thing(number, style))
+        for number in range(len(concepts))
+        for style in list(Style)[: 1 + number % 3]
+    ]
     write_pack(folder, concepts, items)
     return folder
 

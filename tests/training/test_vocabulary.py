@@ -18,7 +18,7 @@ def vocabulary(*concepts: Concept, hue: Hue | None = None) -> Vocabulary:
     ("label", "expected"),
     [
         ("Christmas tree", "christmas tree"),
-        ("woman’s hat", "woman's hat"),
+        ("woman’s hat", "woman's hat"),  # noqa: RUF001
         ("ON! arrow", "on arrow"),
         ("person: beard", "person with beard"),
         ("woman: red hair", "woman with red hair"),
