@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
@@ -61,7 +60,7 @@ def train_pixel_art(
         step += 1
         if step % 100 == 0:
             report(f"LoRA step {step}, loss {loss:.4f}")
-    weights = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
+    weights = get_peft_model_state_dict(unet)
     StableDiffusionPipeline.save_lora_weights(folder, {name: tensor.half() for name, tensor in weights.items()})
     report(f"LoRA after {step} steps: {sum(parameter.numel() for parameter in added):,} parameters")
 

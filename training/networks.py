@@ -97,4 +97,4 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
 
 def make_few_step_scheduler() -> DDIMScheduler:
     """What the distilled UNet was taught to take its steps with."""
-    return DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=True)
+    return DDIMScheduler(**_NOISE, steps_offset=1, clip_sample=False, set_alpha_to_one=True)
