@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from server.schema.signature import Mode
 from server.transcript import Transcript
 from server.worker.messages import (
     Canceled,
@@ -63,6 +64,7 @@ class Prediction:
         id: chosen by the client or by `new_id`.
         input: the validated input as the client sent it.
         context: what the model reads as `current_scope().context`.
+        asked: whether a prediction or a training was asked for.
         status: where it is.
         output: a value, or a growing list where the predictor yields; files are strings by now.
         has_output: whether anything was put out (`None` is a value).
@@ -74,6 +76,7 @@ class Prediction:
     id: str = field(default_factory=new_id)
     input: dict[str, Any] = field(default_factory=dict)
     context: dict[str, str] = field(default_factory=dict)
+    asked: Mode = Mode.PREDICT
     status: Status = Status.STARTING
     output: Any = None
     has_output: bool = False

@@ -22,7 +22,7 @@ def history_routes(history: History, ahead: Callable[[str], int | None], mode: M
     Args:
         history: knows what runs and what has ended.
         ahead: tells how many come before a prediction that waits.
-        mode: whether they are called predictions or trainings; all are told, whatever they were asked for as.
+        mode: whether those are told that were asked for as predictions, or as trainings.
     """
     path = f"{mode.noun}s"
     router = APIRouter(prefix=f"/{path}")
@@ -31,7 +31,7 @@ def history_routes(history: History, ahead: Callable[[str], int | None], mode: M
     async def page(request: Request) -> Response:
         asked = request.query_params
         cursor = Cursor.parse(asked["cursor"]) if "cursor" in asked else None
-        page = await history.page(cursor, _limit(asked.get("limit")))
+        page = await history.page(cursor, _limit(asked.get("limit")), mode)
         body = {
             "next": _link(request, page.next),
             "previous": _link(request, page.previous),
@@ -44,6 +44,10 @@ def history_routes(history: History, ahead: Callable[[str], int | None], mode: M
         record = await history.get(id)
         if record is None:
             return json_response({"error": f"There is no {mode.noun} with the id {id!r}."}, 404)
+        if record.asked is not mode:
+            # What it takes and gives is not what the schema says of this path.
+            other = record.asked.noun
+            return json_response({"error": f"{id!r} is no {mode.noun} but a {other}: GET /{other}s/{id}"}, 404)
         state = _state(request, path, record)
         if (before := ahead(id)) is not None:
             state["queue_position"] = before + 1

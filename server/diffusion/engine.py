@@ -48,6 +48,8 @@ class Engine:
 
     Attributes:
         folder: where the weights were read from.
+        pipeline: what was loaded from there. What `setup` does to it, such as `pipeline.load_lora_weights(...)`, holds
+            for every request; requests work with copies that share its weights.
 
     Raises:
         ModelError: the model cannot be found, fetched or loaded, or does not make pictures from text.
@@ -55,13 +57,13 @@ class Engine:
 
     def __init__(self, model: str, revision: str | None = None) -> None:
         self.folder: Path = locate(model, revision)
-        self._pipeline = load(self.folder)
-        _check_task(self._pipeline)
-        self._recommended = recommended_arguments(self._pipeline, self.folder)
+        self.pipeline = load(self.folder)
+        _check_task(self.pipeline)
+        self._recommended = recommended_arguments(self.pipeline, self.folder)
         self._turn = threading.Lock()
 
     def __str__(self) -> str:
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         dtype = str(pipeline.dtype).removeprefix("torch.")
         return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}"
 
@@ -76,8 +78,8 @@ class Engine:
             PicturesWithheld: the model's safety checker blacked out every picture.
             OutOfMemory: the device has too little memory for it.
         """
-        arguments = call_arguments(self._pipeline, self._recommended, request)
-        loaded = getattr(self._pipeline, "scheduler", None)
+        arguments = call_arguments(self.pipeline, self._recommended, request)
+        loaded = getattr(self.pipeline, "scheduler", None)
         # Each picture makes its own; this one is to refuse a name now, before any work is done.
         make_scheduler(request.scheduler, loaded)
         return self._generate(request, arguments, loaded)
@@ -88,7 +90,7 @@ class Engine:
         withheld = 0
         for index in range(request.num_outputs):
             # One at a time, not as a batch: sums in a batch round differently, which a seed alone could not repeat.
-            pipeline = private_copy(self._pipeline, make_scheduler(request.scheduler, loaded))
+            pipeline = private_copy(self.pipeline, make_scheduler(request.scheduler, loaded))
             progress.attach(pipeline)
             with self._turn, notices.once(told):
                 picture = _draw(pipeline, arguments, request.seed_of(index))

@@ -66,14 +66,9 @@ def prediction_function(predictor: object, mode: Mode = Mode.PREDICT) -> Callabl
         case [name]:
             function: Callable[..., Any] = getattr(predictor, name)
             return function
-        case [] if mode is Mode.TRAIN:
-            raise SignatureError(
-                _location(cls), cls.__name__, "it does not define train", "Define train(self, ...), or name a function."
-            )
         case []:
-            raise SignatureError(
-                _location(cls), cls.__name__, "it defines neither run nor predict", "Define run(self, ...)."
-            )
+            lacking = "defines neither run nor predict" if mode is Mode.PREDICT else "does not define train"
+            raise SignatureError(_location(cls), cls.__name__, f"it {lacking}", f"Define {names[0]}(self, ...).")
     raise SignatureError(
         _location(cls),
         cls.__name__,

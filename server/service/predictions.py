@@ -117,7 +117,7 @@ class PredictionService:
                 f"A prediction with the id {id!r} has not ended yet. Wait for it, cancel it, or choose another id."
             )
         place = self._slots.enter()
-        prediction = Prediction(id, valid.values, dict(context))
+        prediction = Prediction(id, valid.values, dict(context), asked)
         entry = self._history.open(prediction, redacted(valid.values, signature))
         job = Job(prediction, signature, place, webhook, entry, Updates(self._stream_history), for_readers)
         self._jobs[id] = job

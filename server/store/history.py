@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from server.errors import StoreError
 from server.prediction import Prediction, Status
+from server.schema.signature import Mode
 from server.store.store import Cursor, PredictionStore, Record, weight
 
 logger = logging.getLogger(__name__)
@@ -127,8 +128,8 @@ class History:
             return known
         return _settled(stored) if stored.number <= newest else stored
 
-    async def page(self, cursor: Cursor | None, limit: int) -> Page:
-        """Up to `limit` predictions next to the cursor; without one, the newest.
+    async def page(self, cursor: Cursor | None, limit: int, asked: Mode = Mode.PREDICT) -> Page:
+        """Up to `limit` predictions (or trainings, if that is `asked`) next to the cursor; without one, the newest.
 
         Those that are made while pages are turned over change nothing in older pages: none comes twice, none is missed.
 
@@ -139,9 +140,13 @@ class History:
         # What is made while the store is read must not take up room on this page.
         at = cursor or Cursor(newest + 1)
         at = at if at.newer else Cursor(min(at.number, newest + 1))
-        records = {number: entry.record().brief() for number, entry in self._entries.items() if at.covers(number)}
+        records = {
+            number: entry.record().brief()
+            for number, entry in self._entries.items()
+            if at.covers(number) and entry.prediction.asked is asked
+        }
         if self._store:
-            for record in await self._store.page(at, limit + 1):
+            for record in await self._store.page(at, limit + 1, asked):
                 if record.number <= newest:
                     records.setdefault(record.number, _settled(record))
         nearest = sorted(records, reverse=not at.newer)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from server.prediction import Status
+from server.schema.signature import Mode
 from server.store.store import VALUES, Record
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,12 @@ _TIMES = ("created_at", "started_at", "completed_at")
 
 def to_row(record: Record, *, with_input: bool) -> dict[str, Any]:
     """The columns of a record: values as JSON, times as text that sorts as they do; input only if asked for."""
-    row: dict[str, Any] = {"number": record.number, "id": record.id, "status": record.status.value}
+    row: dict[str, Any] = {
+        "number": record.number,
+        "id": record.id,
+        "asked": record.asked.value,
+        "status": record.status.value,
+    }
     row |= {name: to_text(getattr(record, name)) for name in _TIMES}
     row |= {name: _encoded(record, name) for name in VALUES if name != "input" or with_input}
     return row
@@ -39,6 +45,7 @@ def from_row(row: sqlite3.Row) -> Record:
     return Record(
         number=row["number"],
         id=row["id"],
+        asked=Mode(row["asked"]),
         status=Status(row["status"]),
         **values,
         has_output=row["output"] is not None,

@@ -40,22 +40,26 @@ _VERSIONS = (
             logs BLOB NOT NULL
         )""",
     ),
+    (
+        "ALTER TABLE predictions ADD COLUMN asked TEXT NOT NULL DEFAULT 'predict'",
+        "CREATE INDEX predictions_by_asked ON predictions (asked, number)",
+    ),
 )
 """What leads from each version of the tables to the next; the first makes them. To change a table, add a version."""
 
-_COLUMNS = "number, id, status, created_at, started_at, completed_at"
+_COLUMNS = "number, id, asked, status, created_at, started_at, completed_at"
 _TABLES = "predictions LEFT JOIN inputs USING (number) LEFT JOIN results USING (number)"
 _WHOLE = ", ".join(VALUES)
 _BRIEF = ", ".join(f"CASE WHEN length({name}) > {MOST_IN_LIST} THEN x'' ELSE {name} END AS {name}" for name in VALUES)
 
 GET = f"SELECT {_COLUMNS}, {_WHOLE} FROM {_TABLES} WHERE id = ? ORDER BY number DESC LIMIT 1"  # noqa: S608
-OLDER = f"SELECT {_COLUMNS}, {_BRIEF} FROM {_TABLES} WHERE number < ? ORDER BY number DESC LIMIT ?"  # noqa: S608
-NEWER = f"SELECT {_COLUMNS}, {_BRIEF} FROM {_TABLES} WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
+OLDER = f"SELECT {_COLUMNS}, {_BRIEF} FROM {_TABLES} WHERE asked = ? AND number < ? ORDER BY number DESC LIMIT ?"  # noqa: S608
+NEWER = f"SELECT {_COLUMNS}, {_BRIEF} FROM {_TABLES} WHERE asked = ? AND number > ? ORDER BY number LIMIT ?"  # noqa: S608
 DELETE = "DELETE FROM predictions WHERE number = ?"
 
 SAVE = """
-    INSERT INTO predictions (number, id, status, error, metrics, created_at, started_at, completed_at, bytes)
-    VALUES (:number, :id, :status, :error, :metrics, :created_at, :started_at, :completed_at, :bytes)
+    INSERT INTO predictions (number, id, asked, status, error, metrics, created_at, started_at, completed_at, bytes)
+    VALUES (:number, :id, :asked, :status, :error, :metrics, :created_at, :started_at, :completed_at, :bytes)
     ON CONFLICT (number) DO UPDATE SET
         status = excluded.status, error = excluded.error, metrics = excluded.metrics,
         started_at = excluded.started_at, completed_at = excluded.completed_at, bytes = excluded.bytes

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from server.errors import StoreError
+from server.schema.signature import Mode
 from server.store.file import DatabaseFile
 from server.store.rows import from_row, to_row, to_text
 from server.store.schema import DELETE, GET, NEWER, OLDER, SAVE, SAVE_INPUT, SAVE_RESULT, connect
@@ -72,9 +73,9 @@ class SqliteStore:
         """See `PredictionStore`."""
         return await self._call(self._get, id)
 
-    async def page(self, cursor: Cursor, limit: int) -> list[Record]:
+    async def page(self, cursor: Cursor, limit: int, asked: Mode = Mode.PREDICT) -> list[Record]:
         """See `PredictionStore`."""
-        return await self._call(self._page, cursor, limit)
+        return await self._call(self._page, cursor, limit, asked)
 
     async def purge(self, ended_before: datetime) -> None:
         """See `PredictionStore`. Free space in the file goes back to the disk, but for a tenth of what is used."""
@@ -165,8 +166,9 @@ class SqliteStore:
             return None
         return from_row(row) if row else None
 
-    def _page(self, cursor: Cursor, limit: int) -> list[Record]:
-        rows = self._connection.execute(NEWER if cursor.newer else OLDER, (cursor.number, limit))
+    def _page(self, cursor: Cursor, limit: int, asked: Mode) -> list[Record]:
+        values = (asked.value, cursor.number, limit)
+        rows = self._connection.execute(NEWER if cursor.newer else OLDER, values)
         records = [from_row(row) for row in rows]
         return records[::-1] if cursor.newer else records
 

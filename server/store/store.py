@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from server.errors import InvalidRequest, Violation
 from server.prediction import Prediction, Status
 from server.schema.operations import CURSOR_PATTERN
+from server.schema.signature import Mode
 
 MOST_IN_LIST = 1 << 14
 """The largest value of a record, in about bytes of JSON, that is told where records are listed."""
@@ -42,6 +43,7 @@ class Record:
 
     number: int
     id: str
+    asked: Mode
     status: Status
     input: dict[str, Any]
     output: Any
@@ -60,6 +62,7 @@ class Record:
         return cls(
             number=number,
             id=prediction.id,
+            asked=prediction.asked,
             status=prediction.status,
             input=input,
             # A list may grow by further pieces; what is in it stays as it is.
@@ -156,8 +159,11 @@ class PredictionStore(Protocol):
     async def get(self, id: str) -> Record | None:
         """The newest of this id."""
 
-    async def page(self, cursor: Cursor, limit: int) -> list[Record]:
-        """Up to `limit` records on the cursor's side, next to it; newest first, and as `Record.brief` has them."""
+    async def page(self, cursor: Cursor, limit: int, asked: Mode = Mode.PREDICT) -> list[Record]:
+        """Up to `limit` records on the cursor's side, next to it; newest first, and as `Record.brief` has them.
+
+        They are of predictions, or of trainings if that is `asked`.
+        """
 
     async def purge(self, ended_before: datetime) -> None:
         """Remove what ended before that time."""

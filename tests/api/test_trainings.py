@@ -81,7 +81,14 @@ def test_a_training_under_an_id_is_told_after_its_end(trains: Server) -> None:
     page = trains.client.get("/trainings?limit=1").json()
     assert page["results"][0]["urls"]["get"] == url
     assert "/trainings?" in page["next"]
-    assert trains.client.get("/predictions/kept").json()["id"] == "kept"
+    elsewhere = trains.client.get("/predictions/kept")
+    reason = "'kept' is no prediction but a training: GET /trainings/kept"
+    assert (elsewhere.status_code, elsewhere.json()) == (404, {"error": reason})
+    assert trains.client.post("/predictions", json={"id": "other", "input": {"prompt": "a"}}).status_code == 200
+    trainings, predictions = (trains.client.get(path).json()["results"] for path in ("/trainings", "/predictions"))
+    assert "kept" in [one["id"] for one in trainings]
+    assert "other" not in [one["id"] for one in trainings]
+    assert [one["id"] for one in predictions] == ["other"]
     missing = trains.client.get("/trainings/nope")
     assert (missing.status_code, missing.json()) == (404, {"error": "There is no training with the id 'nope'."})
 
@@ -124,7 +131,7 @@ async def test_a_training_that_runs_is_one_under_either_name(path: str, trains: 
     assert (again.json()["status"], again.json()["input"]) == ("processing", body["input"])
     assert trains.health()["status"] == "BUSY"
     assert trains.client.post(f"{path}/runs/cancel").status_code == 200
-    state = end(trains, f"{path}/runs")
+    state = end(trains, "/trainings/runs")
     assert (state["status"], state["logs"]) == ("canceled", "learning from cats\n")
     assert trains.client.post(f"{path}/runs/cancel").status_code == 200
 

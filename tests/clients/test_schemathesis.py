@@ -40,6 +40,11 @@ def test_nothing_is_found(serve: Serve, predictor: str, tmp_path: Path) -> None:
     assert not [line for line in server.lines if "Traceback" in line]
 
 
+def test_nothing_is_found_where_there_are_trainings(serve: Serve, tmp_path: Path) -> None:
+    run = schemathesis_run(serve("train_apart", trainer="train_apart.py:train"), tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_the_end(serve: Serve) -> None:
     server = serve("greet")
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=SchemathesisConfig())

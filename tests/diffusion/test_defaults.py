@@ -26,7 +26,7 @@ def card(folder: Path, metadata: str) -> Path:
 
 
 def test_the_embedded_model_recommends_its_own() -> None:
-    assert recommended(EMOJI) == {"num_inference_steps": 20, "guidance_scale": 5}
+    assert recommended(EMOJI) == {"num_inference_steps": 20, "guidance_scale": 4}
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_noisy_scheduler_follows_the_seed_too(engine: Loaded) -> None:
 def test_noise_from_the_global_generator_follows_the_seed_too(tiny: Tiny, engine: Loaded) -> None:
     """Flow matching with `stochastic_sampling` draws noise that no generator can be handed for."""
     loaded = Engine(str(tiny("stable-diffusion-3")))
-    loaded._pipeline.scheduler.register_to_config(stochastic_sampling=True)
+    loaded.pipeline.scheduler.register_to_config(stochastic_sampling=True)
     asked = request("stable-diffusion-3", num_inference_steps=4)
     state = torch.random.get_rng_state()
     first = images(loaded, asked)
@@ -111,18 +111,18 @@ def test_noise_from_the_global_generator_follows_the_seed_too(tiny: Tiny, engine
 @pytest.mark.parametrize("name", BUILDERS)
 def test_requests_leave_no_trace(name: str, engine: Loaded) -> None:
     loaded = engine(name)
-    scheduler: Any = loaded._pipeline.scheduler
-    before = dict(vars(loaded._pipeline)), repr(scheduler), dict(vars(scheduler))
+    scheduler: Any = loaded.pipeline.scheduler
+    before = dict(vars(loaded.pipeline)), repr(scheduler), dict(vars(scheduler))
     [first] = images(loaded, request(name))
     for scheduler_name in usable_schedulers(scheduler):
         images(loaded, request(name, scheduler=scheduler_name, num_inference_steps=1))
-    assert (dict(vars(loaded._pipeline)), repr(scheduler), dict(vars(scheduler))) == before
+    assert (dict(vars(loaded.pipeline)), repr(scheduler), dict(vars(scheduler))) == before
     assert same(first, images(loaded, request(name))[0])
 
 
 def test_requests_from_several_threads_do_not_meet(engine: Loaded) -> None:
     loaded = engine("stable-diffusion")
-    schedulers = usable_schedulers(loaded._pipeline.scheduler)
+    schedulers = usable_schedulers(loaded.pipeline.scheduler)
     requests = [request("stable-diffusion", scheduler=name, num_outputs=2) for name in schedulers]
     alone = [images(loaded, asked) for asked in requests]
     together: dict[int, list[Image.Image]] = {}
@@ -159,7 +159,7 @@ def canceled_by(signal_number: int) -> Iterator[None]:
 def test_canceling_takes_effect_within_one_step(name: str, engine: Loaded) -> None:
     loaded = engine(name)
     [expected] = images(loaded, request(name))
-    model: torch.nn.Module = getattr(loaded._pipeline, "unet", None) or loaded._pipeline.transformer
+    model: torch.nn.Module = getattr(loaded.pipeline, "unet", None) or loaded.pipeline.transformer
     steps = 0
 
     def count(*_: Any) -> None:
@@ -211,7 +211,7 @@ def test_a_lone_side_is_honoured(engine: Loaded) -> None:
 
 def test_another_size_than_asked_for_is_told(engine: Loaded, caplog: pytest.LogCaptureFixture) -> None:
     loaded: Any = engine("stable-diffusion")
-    hook = loaded._pipeline.vae.decoder.register_forward_hook(lambda module, given, decoded: decoded[..., :32])
+    hook = loaded.pipeline.vae.decoder.register_forward_hook(lambda module, given, decoded: decoded[..., :32])
     [image] = images(loaded, request("stable-diffusion"))
     hook.remove()
     assert image.size == (32, 48)
@@ -253,7 +253,7 @@ def test_too_little_memory_fails_that_request_alone(shortage: RuntimeError, engi
     def fail(*_: Any) -> None:
         raise shortage
 
-    hook = loaded._pipeline.unet.register_forward_pre_hook(fail)
+    hook = loaded.pipeline.unet.register_forward_pre_hook(fail)
     with pytest.raises(OutOfMemory, match="Ask for smaller pictures"):
         images(loaded, request("stable-diffusion"))
     hook.remove()
@@ -280,7 +280,7 @@ def test_what_was_loaded_can_be_told(engine: Loaded, tiny: Tiny) -> None:
 
 def test_pictures_that_the_model_withholds_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = _with_safety_checker(tmp_path)
-    checker: Any = loaded._pipeline.safety_checker
+    checker: Any = loaded.pipeline.safety_checker
     embeddings: list[torch.Tensor] = []
     hook = checker.visual_projection.register_forward_hook(lambda *arguments: embeddings.append(arguments[2]))
     torch.nn.init.constant_(checker.concept_embeds_weights, 2)

@@ -78,12 +78,12 @@ def test_the_models_own_is_a_copy() -> None:
 )
 def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, tolerance: float, engine: Loaded) -> None:
     loaded = engine(model)
-    own: Any = loaded._pipeline.scheduler
+    own: Any = loaded.pipeline.scheduler
     spaced = own
     if model == "stable-diffusion":
         spaced = diffusers.PNDMScheduler.from_config(own.config, timestep_spacing="trailing")
     pictures: dict[str, Any] = {}
-    loaded._pipeline.scheduler = spaced
+    loaded.pipeline.scheduler = spaced
     try:
         for name in usable_schedulers(spaced):
             if name != "K_EULER_ANCESTRAL":
@@ -94,7 +94,7 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
                 [picture] = loaded.generate(request)
                 pictures[name] = np.asarray(picture.image, dtype=float) / 255
     finally:
-        loaded._pipeline.scheduler = own
+        loaded.pipeline.scheduler = own
     for name, picture in pictures.items():
         distance = np.abs(picture - pictures["K_EULER"]).mean()
         assert distance < tolerance, f"{name} ends {distance:.4f} away from K_EULER"
@@ -105,7 +105,7 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
 def test_few_steps_are_enough_for_all(model: str, steps: int, engine: Loaded) -> None:
     loaded = engine(model)
     size = 512 if model == "sana" else 64
-    for name in usable_schedulers(loaded._pipeline.scheduler):
+    for name in usable_schedulers(loaded.pipeline.scheduler):
         request = TextToImage("a red apple", 0, width=size, height=size, num_inference_steps=steps, scheduler=name)
         [picture] = loaded.generate(request)
         assert picture.image.getextrema() != ((0, 0),) * 3

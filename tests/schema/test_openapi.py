@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft4Validator
 
+from server.schema.bodies import ID_PATTERN
 from server.schema.inspect import inspect_predictor
 from server.schema.openapi import openapi_document
 from server.schema.signature import InputField, Kind, Mode, OutputType, Signature, ValueType
@@ -197,7 +198,8 @@ def test_the_training_parts_are_those_that_cog_has() -> None:
     cancel = document["paths"]["/trainings/{training_id}/cancel"]["post"]
     assert cancel["operationId"] == "cancel_trainings__training_id__cancel_post"
     assert cancel["parameters"][0]["name"] == "training_id"
-    assert cancel["parameters"][0]["schema"] == {"title": "Training Id", "type": "string"}
+    id_ = {"title": "Training Id", "type": "string", "pattern": ID_PATTERN}
+    assert cancel["parameters"][0]["schema"] == id_
 
 
 def test_a_trainer_changes_nothing_about_predictions() -> None:

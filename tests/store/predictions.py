@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from server.prediction import Prediction
+from server.schema.signature import Mode
 from server.store.file import DatabaseFile
 from server.store.sqlite import SqliteStore
 from server.store.store import Cursor, Record
@@ -111,9 +112,9 @@ class WatchedStore:
         self._check()
         return await self._store.get(id)
 
-    async def page(self, cursor: Cursor, limit: int) -> list[Record]:
+    async def page(self, cursor: Cursor, limit: int, asked: Mode = Mode.PREDICT) -> list[Record]:
         self._check()
-        return await self._store.page(cursor, limit)
+        return await self._store.page(cursor, limit, asked)
 
     async def purge(self, ended_before: datetime) -> None:
         self._check()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from server.errors import StoreError
 from server.prediction import Prediction, Status
+from server.schema.signature import Mode
 from server.store.history import LOST, Entry, History
 from server.store.store import Cursor, Record
 from server.worker.messages import Canceled, Output, PredictionEvent, Succeeded
@@ -355,10 +356,10 @@ class TestPages:
             old = [Runs(history, f"{number}").end() for number in range(3)]
             read = store.page
 
-            async def page(cursor: Cursor, limit: int) -> list[Record]:
+            async def page(cursor: Cursor, limit: int, asked: Mode) -> list[Record]:
                 late = [Runs(history, "late").end() for _ in range(9)]
                 await written(store, late[-1].entry)
-                return await read(cursor, limit)
+                return await read(cursor, limit, asked)
 
             await written(store, old[-1].entry)
             monkeypatch.setattr(store, "page", page)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from server.errors import StoreError
 from server.prediction import Prediction, Status
+from server.schema.signature import Mode
 from server.store import schema
 from server.store.store import INTERRUPTED, Cursor
 from server.worker.messages import Canceled, Failed, Log, LogSource, Output
@@ -121,6 +123,17 @@ async def test_pages_to_both_sides() -> None:
         assert numbers(await store.page(Cursor(2, newer=True), 3)) == [5, 4, 3]
         assert numbers(await store.page(Cursor(5, newer=True), 3)) == [7, 6]
         assert numbers(await store.page(Cursor(7, newer=True), 3)) == []
+
+
+async def test_trainings_and_predictions_have_pages_of_their_own() -> None:
+    predictions = [record(ended(f"{number}"), number) for number in (1, 3, 5)]
+    trainings = [replace(record(ended(f"{number}"), number), asked=Mode.TRAIN) for number in (2, 4)]
+    async with store_in() as store:
+        await store.save([*predictions, *trainings])
+        assert await store.page(NEWEST, 10) == predictions[::-1]
+        assert await store.page(NEWEST, 10, Mode.TRAIN) == trainings[::-1]
+        assert await store.page(Cursor(1, newer=True), 1, Mode.TRAIN) == trainings[:1]
+        assert await store.get("4") == trainings[1]
 
 
 async def test_pages_leave_large_values_out(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""A LoRA that `setup` loads into `engine.pipeline`, with the one that ships with the embedded model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from server.diffusion import Engine, TextToImage
+from tests.conftest import ROOT
+
+LORA = ROOT / "models" / "emoji-loras" / "pixel-art" / "pytorch_lora_weights.safetensors"
+
+
+def test_it_holds_for_every_request_until_it_is_unloaded() -> None:
+    engine = Engine(str(ROOT / "models" / "emoji-fast"))
+    request = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
+    plain = draw(engine, request)
+    engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
+    pixelated = draw(engine, request)
+    assert np.array_equal(draw(engine, request), pixelated)
+    # In pixel art there is less within each square of eight pixels, and more from one to the next.
+    assert within_squares(pixelated) < 0.7 * within_squares(plain)
+    engine.pipeline.unload_lora_weights()
+    assert np.array_equal(draw(engine, request), plain)
+
+
+def draw(engine: Engine, request: TextToImage) -> np.ndarray:
+    (picture,) = engine.generate(request)
+    return np.asarray(picture.image, dtype=np.float64)
+
+
+def within_squares(picture: np.ndarray) -> float:
+    height, width, channels = picture.shape
+    squares = picture.reshape(height // 8, 8, width // 8, 8, channels)
+    return float(squares.std(axis=(1, 3)).mean() / picture.std())
