@@ -34,7 +34,7 @@ def test_the_target_velocity_is_the_one_that_ddim_steps_with() -> None:
     here = torch.randn(2, 4, 8, 8)
     for timestep, angle in zip(scheduler.timesteps, angles, strict=True):
         velocity = torch.randn_like(here)
-        there = scheduler.step(velocity, timestep, here).prev_sample
+        there = scheduler.step(velocity, timestep, here, return_dict=False)[0]
         torch.testing.assert_close(velocity_between(here, there, angle), velocity, atol=1e-3, rtol=1e-3)
         here = there
 
@@ -72,7 +72,7 @@ def test_the_student_learns_the_way_from_place_to_place(pipeline: StableDiffusio
             for number, timestep in enumerate(scheduler.timesteps):
                 here = trajectories[:, number].float()
                 made = pipeline.unet(here, timestep, words, return_dict=False)[0]
-                there = scheduler.step(made, timestep, here).prev_sample
+                there = scheduler.step(made, timestep, here, return_dict=False)[0]
                 total += float((there - trajectories[:, number + 1]).square().mean())
         return total
 

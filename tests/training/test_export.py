@@ -30,7 +30,7 @@ def test_stock_diffusers_loads_and_draws_it(
     assert type(loaded.scheduler) is (DDIMScheduler if fast else DPMSolverMultistepScheduler)
     assert loaded.scheduler.config["prediction_type"] == "v_prediction"
     assert loaded.scheduler.config["timestep_spacing"] == "trailing"
-    loaded.set_progress_bar_config(disable=True)
+    loaded.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     picture = loaded("a red apple", num_inference_steps=2, guidance_scale=1.0).images[0]
     assert picture.size == (SIZES.image, SIZES.image)
 

@@ -58,7 +58,7 @@ def test_scores_by_name(pipeline: StableDiffusionPipeline) -> None:
     judge = Sure(["fox", "owl", "apple", "elk", "sunglasses", "person with beard", "kite"])
     result = score(pipeline, judge, range(7), Settings(steps=1, guidance=1.0), batch=4)
     assert result.pictures == 7
-    assert (result.top_1, result.top_5) == (pytest.approx(1 / 7), pytest.approx(5 / 7))
+    assert [result.top_1, result.top_5] == pytest.approx([1 / 7, 5 / 7])
     assert result.missed == ("a person with beard", "a kite")
     every_third = score(pipeline, judge, range(0, 7, 3), Settings(steps=1, guidance=1.0))
     assert (every_third.pictures, every_third.missed) == (3, ("a kite",))

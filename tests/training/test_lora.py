@@ -23,7 +23,7 @@ def test_what_was_trained_is_small_and_changes_the_picture(
     assert all(name.startswith("unet.") for name in load_file(file))
 
     loaded = StableDiffusionPipeline.from_pretrained(tmp_path / "pipeline", dtype=torch.float32)
-    loaded.set_progress_bar_config(disable=True)
+    loaded.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
 
     def drawn() -> torch.Tensor:
         latents: torch.Tensor = loaded(
@@ -42,5 +42,5 @@ def test_what_was_trained_is_small_and_changes_the_picture(
     assert any("attn1.to_q" in name for name in adapters)
     assert any("conv1" in name for name in adapters)
     assert not torch.equal(without, drawn())
-    loaded.unload_lora_weights()
+    loaded.unload_lora_weights()  # type: ignore[no-untyped-call]
     assert torch.equal(without, drawn())

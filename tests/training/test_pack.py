@@ -29,7 +29,8 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert pack.items == tuple(item for item, _ in items)
     assert pack.files == tuple(file for _, file in items)
     pictures = pack.pictures(32)
-    assert (pictures.shape, pictures.dtype) == ((3, 32, 32, 4), np.uint8)
+    assert pictures.shape == (3, 32, 32, 4)
+    assert pictures.dtype == np.uint8
     assert pictures[0, 16, 16].tolist() == [9, 8, 7, 255]
     assert pictures[1, 16, 16].tolist() == [100, 150, 200, 255]
     assert not pictures[2, ..., 3].any()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from training.painting import Painter, pixelate, shift_hue
 SIZE = 16
 
 
-def painter(pictures: list[np.ndarray], **changes: list[object]) -> Painter:
+def painter(pictures: list[np.ndarray], **changes: Any) -> Painter:
     """One recipe: nothing on white, but for the changes."""
-    recipe: dict[str, list[object]] = {
+    recipe: dict[str, Any] = {
         "item": [-1, -1],
         "place": [[1, 0, 0], [1, 0, 0]],
         "paint": [[0, 1], [0, 1]],
@@ -101,7 +102,7 @@ def test_repainting_leaves_the_background() -> None:
 def test_shift_of_hue_is_that_of_hsv() -> None:
     random = np.random.default_rng(1)
     colours = random.random((300, 3)).astype(np.float32)
-    colours[:3] = [[0.5, 0.5, 0.5], [0, 0, 0], [1, 1, 1]]
+    colours[:3] = [[0.5, 0.5, 0.5], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     hues, saturations = random.random(300), random.uniform(0, 1, 300)
     expected = []
     for rgb, hue, saturation in zip(colours.tolist(), hues, saturations, strict=True):
@@ -110,7 +111,7 @@ def test_shift_of_hue_is_that_of_hsv() -> None:
     made = shift_hue(
         torch.from_numpy(colours)[..., None, None], torch.tensor(hues).float(), torch.tensor(saturations).float()
     )
-    np.testing.assert_allclose(made[..., 0, 0].numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(made[..., 0, 0].numpy(), np.array(expected), atol=1e-4)
 
 
 def test_pixels_are_square_and_of_eight_levels() -> None:

@@ -97,7 +97,9 @@ def test_things_are_as_large_as_each_other_and_in_the_middle(built: Pack) -> Non
     for item, file in zip(built.items, built.files, strict=True):
         picture = Image.open(io.BytesIO(file))
         assert picture.size == (PICTURE_SIZE, PICTURE_SIZE)
-        left, top, right, bottom = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 100)).getbbox() or ()
+        box = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 100)).getbbox()
+        assert box
+        left, top, right, bottom = box
         width, height = right - left, bottom - top
         assert max(width, height) == pytest.approx(FILL * PICTURE_SIZE, abs=2)
         assert (left + right, top + bottom) == pytest.approx((PICTURE_SIZE, PICTURE_SIZE), abs=2)

@@ -30,6 +30,7 @@ def test_reads_back_what_it_is_given(tokenizer: CLIPTokenizer, text: str, read: 
     assert ids[0] == tokenizer.bos_token_id
     assert ids[-1] == tokenizer.eos_token_id
     decoded = tokenizer.decode(ids, skip_special_tokens=True)
+    assert isinstance(decoded, str)
     assert decoded.replace(" ,", ",").split() == read.split()
 
 

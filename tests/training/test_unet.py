@@ -106,7 +106,8 @@ def test_the_loss_is_that_of_the_velocity() -> None:
         assert torch.equal(at, timesteps)
         part = signal[:, None, None, None]
         noise = (noisy - part.sqrt() * latents) / (1 - part).sqrt()
-        return scheduler.get_velocity(latents, noise, at)
+        velocity: Tensor = scheduler.get_velocity(latents, noise, at)  # type: ignore[arg-type]
+        return velocity
 
     assert float(objective.loss(right, latents, timesteps)) == pytest.approx(0, abs=1e-6)
     ratio = signal / (1 - signal)
