@@ -14,7 +14,7 @@ from training.pack import Pack
 from training.recipes import draw_recipe
 from training.vocabulary import Vocabulary, plain
 
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+_SPECIAL = _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
 # Words that people write and captions do not hold: whole tokens leave room in the 77.
 _COMMON = """
@@ -26,8 +26,8 @@ castle
 _SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"  # as CLIP's tokenizer cuts words
 
 
-def train_tokenizer(pack: Pack, folder: Path, size: int = 4000, seed: int = 0) -> CLIPTokenizer:
-    """Train byte pairs up to about `size` tokens beside the bytes, save a CLIPTokenizer's folder and load it."""
+def train_tokenizer(pack: Pack, folder: Path, size: int = 4383, seed: int = 0) -> CLIPTokenizer:
+    """Train byte pairs up to `size` tokens in all, save a CLIPTokenizer's folder and load it."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix=_WORD_END))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -38,7 +38,15 @@ def train_tokenizer(pack: Pack, folder: Path, size: int = 4000, seed: int = 0) -
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=4, end_of_word_suffix=_WORD_END, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - len(_SPECIAL),
+        min_frequency=4,
+        end_of_word_suffix=_WORD_END,
+        # Numbered from the start: of pairs that are equally frequent the first by number wins, and otherwise the bytes
+        # are numbered in no fixed order.
+        special_tokens=_bytes(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(_text(pack, Random(seed)), trainer)  # noqa: S311 - no secret
     _save(_merges(tokenizer), folder)
     loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
@@ -56,6 +64,12 @@ def _text(pack: Pack, random: Random) -> Iterator[str]:
     yield from _COMMON.split() * 20
 
 
+def _bytes() -> list[str]:
+    """Every byte, then every byte that ends a word, in the letters that stand for them."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    return [*letters, *(letter + _WORD_END for letter in letters)]
+
+
 def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
@@ -64,14 +78,13 @@ def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
 
 def _save(merges: list[tuple[str, str]], folder: Path) -> None:
     """Number tokens as CLIP does: every byte, every byte that ends a word, the merges, start and end."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = dict.fromkeys([*letters, *(letter + _WORD_END for letter in letters)])
+    tokens = dict.fromkeys(_bytes())
     kept = []
     for left, right in merges:
         if left in tokens and right in tokens and left + right not in tokens:
             tokens[left + right] = None
             kept.append(f"{left} {right}")
-    numbered = {token: number for number, token in enumerate([*tokens, _START, _END])}
+    numbered = {token: number for number, token in enumerate([*tokens, *_SPECIAL])}
     specials = {"bos_token": _START, "eos_token": _END, "unk_token": _END, "pad_token": _END}
     settings = {
         "tokenizer_class": "CLIPTokenizer",

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from transformers import CLIPTokenizer
+
+from training.pack import Pack
+from training.tokenizer import train_tokenizer
 
 
 def test_numbers_tokens_as_clip_does(tokenizer: CLIPTokenizer) -> None:
@@ -37,3 +42,10 @@ def test_reads_back_what_it_is_given(tokenizer: CLIPTokenizer, text: str, read: 
 def test_words_of_the_captions_are_whole_tokens(tokenizer: CLIPTokenizer) -> None:
     for word in ("apple", "cat", "unicorn", "background", "photo"):
         assert len(tokenizer(word)["input_ids"]) == 3, word
+
+
+def test_is_the_same_every_time(pack: Pack, tokenizer_folder: Path, tmp_path: Path) -> None:
+    """Many of these few words are equally frequent, and the library counts in no fixed order."""
+    train_tokenizer(pack, tmp_path)
+    for file in tokenizer_folder.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes()
