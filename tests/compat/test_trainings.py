@@ -44,9 +44,9 @@ def _text(event: Any) -> str:
     return str(event) if isinstance(event, Answer) else json.dumps(event, sort_keys=True)
 
 
-def start(play: Play, *steps: str) -> Answer:
-    """Have a script followed while the test goes on, with a webhook for all but logs."""
-    body = play.body(*steps, events=["start", "output", "completed"])
+def start(play: Play, *steps: str, events: tuple[str, ...] = ("start", "output", "completed")) -> Answer:
+    """Have a script followed while the test goes on, with a webhook."""
+    body = play.body(*steps, events=[*events])
     headers = {"Prefer": "respond-async"}
     return answer_of(play.peer.ask("POST", "/trainings", json=body, headers=headers), play.peer.folder)
 
@@ -73,8 +73,9 @@ def test_a_cancel_by_either_path(path: str, alike: OnBoth) -> None:
 @pytest.mark.parametrize("path", ["/trainings", "/predictions"])
 def test_a_repeated_request_by_either_path(path: str, alike: OnBoth) -> None:
     def act(play: Play) -> list[Any]:
-        start(play, "say a", "record m", "wait here")
+        start(play, "record m", "say a", "wait here", events=("logs", "completed"))
         play.reached("here")
+        play.hears(lambda hook: "m" in hook.body["metrics"])
         answers = [play.peer.ask_at_once("PUT", f"{path}/{play.id}", body) for body in ({}, {"id": "other"})]
         play.let_pass("here")
         return [*answers, *play.story()]

@@ -1,4 +1,4 @@
-"""An input file handed back as output."""
+"""An input file handed back as output; Cog mostly removes it before it reads it, but not always."""
 
 from cog import BasePredictor, Path
 
@@ -13,10 +13,12 @@ REQUESTS = [
         "input": {"file": "data:image/png;base64,aGVsbG8="},
         "ours": {"output": "data:image/png;base64,aGVsbG8="},
         "because": "RETURNED_INPUTS",
+        "cog_races": True,
     },
     {
         "input": {"file": "{host}/hello.txt"},
         "ours": {"output": "data:text/plain;base64,aGVsbG8K"},
         "because": "RETURNED_INPUTS",
+        "cog_races": True,
     },
 ]
