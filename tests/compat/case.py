@@ -33,7 +33,6 @@ class Request:
         ours: keys of the JSON answer in which Darkroom differs on purpose, with its values; `...` for one it has not.
         because: the `Deviation`; in a file its name.
         cog_hangs: whether it is not sent to Cog, which would never answer again; then `ours` is the whole answer.
-        cog_races: whether it is a matter of chance if Cog differs.
     """
 
     input: Any = None
@@ -44,7 +43,6 @@ class Request:
     ours: dict[str, Any | EllipsisType] = field(default_factory=dict)
     because: Deviation | None = None
     cog_hangs: bool = False
-    cog_races: bool = False
 
 
 @dataclass(frozen=True)

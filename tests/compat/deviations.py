@@ -19,6 +19,7 @@ class Difference(NamedTuple):
         darkroom: what Darkroom does instead.
         why: the reason.
         elsewhere: the test that shows it, unless the tests of this folder do.
+        by_chance: whether Cog does it only most of the time: it is a race.
     """
 
     area: str
@@ -26,6 +27,7 @@ class Difference(NamedTuple):
     darkroom: str
     why: str
     elsewhere: str = ""
+    by_chance: bool = False
 
 
 _OUTPUTS = "Outputs"
@@ -77,6 +79,7 @@ class Deviation(Enum):
         "A file that came as an input and is returned as output is removed before it is read: `null`.",
         "It comes out.",
         "It exists when `predict` returns it.",
+        by_chance=True,
     )
     ASYNC_GENERATORS = Difference(
         _OUTPUTS,
@@ -91,6 +94,7 @@ class Deviation(Enum):
         "file; open files are named by number; `#` and `?` in a name cut its URL.",
         "The order is kept, open files keep their names, and names are escaped.",
         "The order of pictures means something.",
+        by_chance=True,
     )
     MEDIA_TYPES = Difference(
         _OUTPUTS,

@@ -13,12 +13,10 @@ REQUESTS = [
         "input": {"file": "data:image/png;base64,aGVsbG8="},
         "ours": {"output": "data:image/png;base64,aGVsbG8="},
         "because": "RETURNED_INPUTS",
-        "cog_races": True,
     },
     {
         "input": {"file": "{host}/hello.txt"},
         "ours": {"output": "data:text/plain;base64,aGVsbG8K"},
         "because": "RETURNED_INPUTS",
-        "cog_races": True,
     },
 ]
