@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training.budget import Budget, learning_rate
 from training.device import mixed_precision, move, record, report
 from training.networks import make_few_step_scheduler, make_scheduler
+from training.tokenizer import empty_caption
 
 STEPS = 8
 """In how many steps the student draws. It is taught these and no others."""
@@ -34,8 +35,7 @@ def draw_trajectories(pipeline: StableDiffusionPipeline, tokens: Tensor, seed: i
     size, channels = unet.config.sample_size, unet.config.in_channels
     kept = torch.empty(len(tokens), STEPS + 1, channels, size, size, dtype=torch.float16, device=device)
     torch.manual_seed(seed)
-    empty = torch.full_like(tokens[:1], pipeline.tokenizer.eos_token_id)
-    empty[:, 0] = pipeline.tokenizer.bos_token_id
+    empty = empty_caption(pipeline.tokenizer).to(device)
     for start in range(0, len(tokens), batch):
         part = tokens[start : start + batch]
         scheduler = make_scheduler()

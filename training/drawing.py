@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from huggingface_hub import metadata_load
 from PIL import Image
 
+from server.diffusion.defaults import card_parameters
 from training.captions import with_article
 from training.judge import Judge
 
@@ -41,10 +41,7 @@ class Score:
 
 def recommended_settings(model: Path) -> Settings:
     """Those under `inference: parameters:` in the metadata of the model card; the usual ones where there is no card."""
-    card = model / "README.md"
-    inference = (metadata_load(card) or {}).get("inference") if card.is_file() else None
-    # It may also be true or false: whether the Hub offers to run the model.
-    parameters = inference.get("parameters", {}) if isinstance(inference, dict) else {}
+    parameters = card_parameters(model)
     return Settings().but(parameters.get("num_inference_steps"), parameters.get("guidance_scale"))
 
 

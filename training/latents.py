@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,13 +22,21 @@ def empty_latents(count: int, image: int, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def encode_recipes(vae: AutoencoderKL, painter: Painter, seed: int, batch: int = 256) -> Tensor:
-    """A sample of the latents of every recipe, as `empty_latents`."""
+def encode_recipes(
+    vae: AutoencoderKL,
+    painter: Painter,
+    seed: int,
+    batch: int = 256,
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """A sample of the latents of every recipe, as `empty_latents`; of its changed picture where `change` is given."""
     torch.manual_seed(seed)
     latents = empty_latents(painter.count, painter.size, painter.device)
     for start in range(0, painter.count, batch):
         recipes = torch.arange(start, min(start + batch, painter.count), device=painter.device)
-        pictures = painter.paint(recipes).contiguous(memory_format=torch.channels_last)
+        pictures = painter.paint(recipes)
+        if change:
+            pictures = change(pictures)
         with mixed_precision(painter.device):
             latents[recipes] = sample(*encode(vae, pictures)).half()
     return latents

@@ -11,7 +11,6 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import Tensor
-from torch.nn.functional import pad
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.budget import Budget
@@ -25,7 +24,7 @@ from training.networks import Sizes, make_few_step_scheduler, make_scheduler
 from training.pack import read_pack
 from training.painting import Painter, load_recipes
 from training.recipes import write_recipes
-from training.tokenizer import train_tokenizer
+from training.tokenizer import padded, train_tokenizer
 from training.unet import Denoiser, UNetTraining, make_denoiser
 from training.vae import train_vae
 
@@ -129,7 +128,7 @@ def distil(work: Path, model: Path, count: int, budget: Budget, batch: int, seed
     device = choose_device()
     pipeline = load_pipeline(model)
     room = torch.unflatten(empty_latents(count * (STEPS + 1), Sizes().image, device), 0, (count, STEPS + 1))
-    tokens = _captions(work, pipeline, count).to(device)
+    tokens = _captions(work, pipeline, count)
     distillation = Distillation(pipeline.unet, pipeline.text_encoder, room, tokens, batch)
     if compiled:
         distillation.compile()
@@ -158,9 +157,8 @@ def _painter(work: Path, count: int | None = None) -> Painter:
 
 def _captions(work: Path, pipeline: StableDiffusionPipeline, count: int) -> Tensor:
     """The first caption of the first recipes, padded: (count, 77)."""
-    tokens = torch.from_numpy(load_recipes(work / "recipes.npz", count)["tokens"][:, 0]).long()
-    missing = pipeline.tokenizer.model_max_length - tokens.shape[1]
-    return pad(tokens, (0, missing), value=pipeline.tokenizer.eos_token_id).to(choose_device())
+    tokens = torch.from_numpy(load_recipes(work / "recipes.npz", count)["tokens"][:, 0])
+    return padded(tokens, pipeline.tokenizer).to(choose_device())
 
 
 def _awaited(file: Path) -> Tensor:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn.functional import pad
 from transformers import CLIPTokenizer
 
 from training.pack import Pack
@@ -52,6 +55,22 @@ def train_tokenizer(pack: Pack, folder: Path, size: int = 4383, seed: int = 0) -
     loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
     loaded.save_pretrained(folder)
     return loaded
+
+
+def padded(tokens: Tensor, tokenizer: CLIPTokenizer) -> Tensor:
+    """Tokens (..., n), filled up to the length that the text encoder takes: (..., 77)."""
+    return pad(tokens.long(), (0, tokenizer.model_max_length - tokens.shape[-1]), value=tokenizer.eos_token_id)
+
+
+def empty_caption(tokenizer: CLIPTokenizer) -> Tensor:
+    """What stands for no caption at all: (77,)."""
+    return padded(torch.tensor([tokenizer.bos_token_id]), tokenizer)
+
+
+def draw_captions(tokens: Tensor, recipes: Tensor, tokenizer: CLIPTokenizer) -> Tensor:
+    """One of the captions (recipes, captions, tokens) of each of these recipes, (n,), padded: (n, 77)."""
+    captions = torch.randint(tokens.shape[1], (len(recipes),), device=tokens.device)
+    return padded(tokens[recipes, captions], tokenizer)
 
 
 def _text(pack: Pack, random: Random) -> Iterator[str]:

@@ -15,6 +15,7 @@ from training.budget import Budget, learning_rate
 from training.device import mixed_precision, move, record, report
 from training.latents import write_whole
 from training.networks import Sizes, make_scheduler, make_text_encoder, make_unet
+from training.tokenizer import draw_captions, empty_caption
 
 _RATE = 8e-4
 _WARM_UP = 300
@@ -87,9 +88,8 @@ class UNetTraining:
         self.step_count = 0
         self.spent = 0.0
         self._latents, self._tokens, self._batch, self._seed = latents, tokens, batch, seed
-        self._length = tokenizer.model_max_length
-        self._end = int(tokenizer.eos_token_id)
-        self._empty = torch.tensor([tokenizer.bos_token_id] + [self._end] * (self._length - 1), device=self.device)
+        self._tokenizer = tokenizer
+        self._empty = empty_caption(tokenizer).to(self.device)
         self._objective = Objective(self.device)
         self._parameters = denoiser.parameters()
         self._average = [parameter.detach().clone() for parameter in self._parameters]
@@ -173,11 +173,9 @@ class UNetTraining:
         """One step, without a word from the host: it is recorded once and replayed."""
         self._optimizer.zero_grad(set_to_none=True)
         recipes = torch.randint(len(self._latents), (self._batch,), device=self.device)
-        captions = torch.randint(self._tokens.shape[1], (self._batch,), device=self.device)
-        tokens = torch.full((self._batch, self._length), self._end, device=self.device)
-        tokens[:, : self._tokens.shape[2]] = self._tokens[recipes, captions].long()
+        captions = draw_captions(self._tokens, recipes, self._tokenizer)
         without = torch.rand(self._batch, 1, device=self.device) < _WITHOUT_CAPTION
-        tokens = torch.where(without, self._empty, tokens)
+        tokens = torch.where(without, self._empty, captions)
 
         def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
             words = self.denoiser.text_encoder(tokens)[0]

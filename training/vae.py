@@ -38,8 +38,7 @@ def train_vae(painter: Painter, sizes: Sizes, budget: Budget, batch: int, seed: 
     report("The first step of the VAE is compiled")
     budget.begin()
     while (progress := budget.progress(step)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * learning_rate(step, progress, warm_up=200)
+        optimizer.param_groups[0]["lr"] = _RATE * learning_rate(step, progress, warm_up=200)
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(device):
             loss = loss_of(crops(painter, batch))
@@ -90,6 +89,7 @@ def reconstruction_loss(made: Tensor, true: Tensor) -> Tensor:
 
 def encode(vae: AutoencoderKL, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and logarithm of the variance of the latents."""
+    pictures = pictures.contiguous(memory_format=torch.channels_last)
     mean, log_variance = convolutions(vae)[0](vae.encoder(pictures)).chunk(2, 1)
     return mean, log_variance.clamp(-12, 6)
 
@@ -108,7 +108,7 @@ def peak_signal_to_noise(vae: AutoencoderKL, painter: Painter, count: int = 64) 
     """The mean over the first recipes, in dB, of the decoded against the painted picture."""
     pictures = painter.paint(torch.arange(min(count, painter.count), device=painter.device))
     with mixed_precision(painter.device):
-        made = vae.decode(encode(vae, pictures.contiguous(memory_format=torch.channels_last))[0]).sample.float()
+        made = vae.decode(encode(vae, pictures)[0]).sample.float()
     error = (made.clamp(-1, 1) - pictures).square().mean((1, 2, 3)) / 4
     return float((-10 * error.log10()).mean())
 
@@ -133,7 +133,7 @@ def _normalise(vae: AutoencoderKL, painter: Painter) -> None:
     for _ in range(40):
         recipes = torch.randint(painter.count, (min(64, painter.count),), device=painter.device)
         with mixed_precision(painter.device):
-            means.append(encode(vae, painter.paint(recipes).contiguous(memory_format=torch.channels_last))[0].float())
+            means.append(encode(vae, painter.paint(recipes))[0].float())
     latents = torch.cat(means)
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     before, after = convolutions(vae)

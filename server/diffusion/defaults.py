@@ -30,7 +30,7 @@ def recommended_arguments(pipeline: DiffusionPipeline, folder: Path) -> dict[str
     """
     usable: dict[str, int | float] = {}
     accepted = accepted_arguments(pipeline)
-    for name, value in _parameters(folder / CARD).items():
+    for name, value in card_parameters(folder).items():
         if name in accepted and isinstance(value, int | float) and not isinstance(value, bool):
             usable[name] = value
         else:
@@ -42,7 +42,12 @@ def recommended_arguments(pipeline: DiffusionPipeline, folder: Path) -> dict[str
     return usable
 
 
-def _parameters(card: Path) -> dict[str, Any]:
+def card_parameters(folder: Path) -> dict[str, Any]:
+    """What is under `inference: parameters:` in the metadata of a folder's model card; nothing where it has none.
+
+    Metadata that cannot be read counts as none, and is logged.
+    """
+    card = folder / CARD
     if not card.is_file():
         return {}
     try:
