@@ -18,6 +18,7 @@ from server.diffusion.errors import ModelError
 from server.diffusion.gates import put_gates
 from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
 from server.diffusion.hub import locate
+from server.diffusion.optimizations import optimize
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import load, private_copy
 from server.diffusion.previews import Previews
@@ -50,6 +51,7 @@ class Engine:
         folder: where the weights were read from.
         pipeline: what was loaded from there. What `setup` does to it, such as `pipeline.load_lora_weights(...)`, holds
             for every request; requests work with copies that share its weights.
+        optimizations: what was done to it so that it runs faster, in short phrases.
 
     Raises:
         ModelError: the model cannot be found, fetched or loaded, or does not make pictures from text.
@@ -67,6 +69,7 @@ class Engine:
         self.folder: Path = locate(model, revision)
         self.pipeline = load(self.folder)
         _check_task(self.pipeline)
+        self.optimizations = optimize(self.pipeline)
         put_gates(self.pipeline)
         self._recommended = recommended_arguments(self.pipeline, self.folder)
         self._embeddings = Embeddings()
@@ -83,7 +86,8 @@ class Engine:
     def __str__(self) -> str:
         pipeline = self.pipeline
         dtype = str(pipeline.dtype).removeprefix("torch.")
-        return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}"
+        done = "".join(f", {phrase}" for phrase in self.optimizations)
+        return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}{done}"
 
     @property
     def on_pass(self) -> Callable[[Pass], None] | None:

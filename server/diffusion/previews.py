@@ -83,7 +83,8 @@ def _as_pipelines_do(vae: Any, latents: torch.Tensor) -> torch.Tensor:
         mean, std = torch.tensor([config["latents_mean"], config["latents_std"]]).to(latents).view(2, 1, -1, 1, 1)
         return (latents - mean) / std
     shift, scale = float(config.get("shift_factor") or 0), float(config.get("scaling_factor") or 1)
-    return (latents - shift) * scale
+    normalized: torch.Tensor = (latents - shift) * scale
+    return normalized
 
 
 def _unpacked(pipeline: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
