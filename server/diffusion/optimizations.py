@@ -1,4 +1,14 @@
-"""What makes single forward passes of a loaded pipeline quick on an NVIDIA GPU, and changes none of its weights."""
+"""What makes single forward passes of a loaded pipeline quick on an NVIDIA GPU, and changes none of its weights.
+
+Left out on purpose (`bench.kernels` measures what each would bring):
+
+- Fused projections of query, key and value. diffusers copies the three into a fourth layer, and a LoRA that is loaded
+  into the three afterwards is ignored without a word.
+- `torch.backends.cudnn.benchmark`. It times every convolution at each new size, also of pictures that are asked for
+  only once, and what it chooses, and with it the rounding, may change from one start to the next.
+- Another backend of attention than torch's own choice, which goes by the card and falls back where one doesn't take the
+  shape. diffusers' `set_attention_backend` fails there, and does not reach UNets.
+"""
 
 from typing import Any
 

@@ -17,7 +17,8 @@ from server.diffusion.groupnorm import fuse_group_norms
 from server.diffusion.optimizations import keep_channels_last, optimize
 from tests.conftest import ROOT
 from tests.diffusion.test_groupnorm import pixels
-from tests.diffusion.test_loras import LORA, draw, within_squares
+from tests.diffusion.test_loras import LORA, within_squares
+from tests.diffusion.test_loras import pixels as pixels_of
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
 
 Tiny = Callable[[str], Path]
@@ -89,19 +90,19 @@ def test_a_lora_holds_as_before_and_can_be_unloaded() -> None:
     request = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
     engine = Engine(str(ROOT / "models" / "emoji-fast"))
     engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
-    expected = draw(engine, request)
+    expected = pixels_of(engine, request)
 
     engine = Engine(str(ROOT / "models" / "emoji-fast"))
     for network in networks(engine.pipeline):
         keep_channels_last(network)
         fuse_group_norms(network)
-    plain = draw(engine, request)
+    plain = pixels_of(engine, request)
     engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
-    pixelated = draw(engine, request)
+    pixelated = pixels_of(engine, request)
     assert np.abs(pixelated - expected).mean() < 0.1
     assert within_squares(pixelated) < 0.7 * within_squares(plain)
     engine.pipeline.unload_lora_weights()
-    assert np.array_equal(draw(engine, request), plain)
+    assert np.array_equal(pixels_of(engine, request), plain)
 
 
 def networks(pipeline: Any) -> list[nn.Module]:
