@@ -5,6 +5,8 @@ between two convolutions it copies everything there and back, and SiLU is one mo
 and written once (`groupnorm_kernels`). Whatever the kernels don't take goes to torch: the CPU, other layouts, training.
 """
 
+from typing import Any
+
 import torch
 from diffusers.models.autoencoders.vae import Decoder, Encoder, MaskConditionDecoder
 from diffusers.models.resnet import ResnetBlock2D
@@ -61,7 +63,7 @@ def fuse_group_norms(module: nn.Module) -> int:
             _take_over_output_activation(block)
     for norm in module.modules():
         if type(norm) is nn.GroupNorm:
-            norm.__class__ = FusedGroupNorm
+            _fuse(norm, activation=False)
     return sum(isinstance(norm, FusedGroupNorm) for norm in module.modules())
 
 
@@ -73,7 +75,7 @@ def _take_over_activations(block: ResnetBlock2D) -> None:
         block.nonlinearity = EmbeddingActivation()
 
 
-def _take_over_output_activation(block: nn.Module) -> None:
+def _take_over_output_activation(block: Any) -> None:
     if type(block.conv_act) is nn.SiLU and _activate(block.conv_norm_out):
         block.conv_act = nn.Identity()
 
@@ -82,9 +84,14 @@ def _activate(*norms: nn.Module | None) -> bool:
     if not all(type(norm) is nn.GroupNorm for norm in norms):
         return False
     for norm in norms:
-        norm.__class__ = FusedGroupNorm
-        setattr(norm, "activation", True)
+        _fuse(norm, activation=True)
     return True
+
+
+def _fuse(norm: Any, activation: bool) -> None:
+    # A new module in its place would lose the hooks and references that others may hold.
+    norm.__class__ = FusedGroupNorm
+    norm.activation = activation
 
 
 def _fits(x: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -106,7 +113,7 @@ def _launch(
     from server.diffusion import groupnorm_kernels
 
     out = torch.empty_like(x)
-    with torch.cuda.device_of(x):
+    with torch.cuda.device(x.device):
         groupnorm_kernels.launch(x, out, weight, bias, groups, eps, silu)
     return out
 

@@ -37,8 +37,8 @@ def rows_per_split(rows: int, channels: int) -> int:
 
     It must not be made to follow the number of pictures, or a picture's rounding would depend on its company.
     """
-    splits = max(1, PROGRAMS_PER_PICTURE // triton.cdiv(channels, BLOCK_CHANNELS))
-    return max(1, triton.cdiv(rows, BLOCK_ROWS * splits)) * BLOCK_ROWS
+    splits = max(1, PROGRAMS_PER_PICTURE // _ceil(channels, BLOCK_CHANNELS))
+    return _ceil(rows, BLOCK_ROWS * splits) * BLOCK_ROWS
 
 
 def launch(
@@ -58,8 +58,8 @@ def launch(
     pictures, channels = x.shape[:2]
     rows = x.numel() // (pictures * channels)
     length = rows_per_split(rows, channels)
-    splits = triton.cdiv(rows, length)
-    blocks = triton.cdiv(channels, BLOCK_CHANNELS)
+    splits = _ceil(rows, length)
+    blocks = _ceil(channels, BLOCK_CHANNELS)
     width = channels // groups
     padded = triton.next_power_of_2(width)
     partial = torch.empty((pictures, splits, 2, channels), dtype=torch.float32, device=x.device)
@@ -80,9 +80,11 @@ def launch(
         block_width=padded,
         num_warps=WARPS,
     )
-    normalize[(triton.cdiv(rows, BLOCK_ROWS), blocks, pictures)](
-        x, out, affine, bias, rows, channels, silu=silu, **tile
-    )
+    normalize[(_ceil(rows, BLOCK_ROWS), blocks, pictures)](x, out, affine, bias, rows, channels, silu=silu, **tile)
+
+
+def _ceil(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
 
 
 @triton.jit

@@ -1,4 +1,14 @@
-"""What makes single forward passes of a loaded pipeline quick on an NVIDIA GPU, and changes none of its weights."""
+"""What makes single forward passes of a loaded pipeline quick on an NVIDIA GPU, and changes none of its weights.
+
+Left out on purpose (`bench.kernels` measures what each would bring):
+
+- Fused projections of query, key and value. diffusers copies the three into a fourth layer, and a LoRA that is loaded
+  into the three afterwards is ignored without a word.
+- `torch.backends.cudnn.benchmark`. It times every convolution at each new size, also of pictures that are asked for
+  only once, and what it chooses, and with it the rounding, may change from one start to the next.
+- Another backend of attention than torch's own choice, which goes by the card and falls back where one doesn't take the
+  shape. diffusers' `set_attention_backend` fails there, and does not reach UNets.
+"""
 
 from typing import Any
 
@@ -37,7 +47,8 @@ def keep_channels_last(module: nn.Module) -> int:
     Returns:
         How many convolutions there are.
     """
-    convolutions = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+    # One by one, since a whole module with convolutions over time, too, would be refused.
+    convolutions: list[Any] = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
     for convolution in convolutions:
         convolution.to(memory_format=torch.channels_last)
     for part in module.modules():
@@ -46,7 +57,7 @@ def keep_channels_last(module: nn.Module) -> int:
     return len(convolutions)
 
 
-class ChannelsLastTransformer2DModel(Transformer2DModel):  # type: ignore[misc]
+class ChannelsLastTransformer2DModel(Transformer2DModel):
     """A Transformer2DModel that leaves its result channels-last, where diffusers copies it to planes.
 
     That copy makes the sum with the residual one of planes, too, and so each layer until the next convolution.
@@ -60,8 +71,10 @@ class ChannelsLastTransformer2DModel(Transformer2DModel):  # type: ignore[misc]
         height: int,
         width: int,
         inner_dim: int,
-    ) -> Any:
+    ) -> torch.Tensor:
         if self.use_linear_projection:
             hidden_states = self.proj_out(hidden_states)
-        picture = hidden_states.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-        return (picture if self.use_linear_projection else self.proj_out(picture)) + residual
+        picture = hidden_states.reshape(batch_size, height, width, inner_dim).permute(0, 3, 1, 2)
+        if not self.use_linear_projection:
+            picture = self.proj_out(picture)
+        return picture + residual
