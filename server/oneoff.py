@@ -22,8 +22,9 @@ from server.outcome import write_output, write_prediction
 from server.prediction import Prediction, Status
 from server.schema.signature import Interface
 from server.settings import ModelSettings
+from server.worker.backend import WorkerState
 from server.worker.messages import Log, Predict
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 
 # How tqdm, and with it most models, draw a bar: " 40%|####      | 8/20 [00:01<00:02, 5.9it/s]".
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")

@@ -13,8 +13,9 @@ from server import __version__
 from server.api.responses import json_response
 from server.schema.openapi import COG_VERSION
 from server.service.slots import Slots
+from server.worker.backend import WorkerState
 from server.worker.setup import SetupReport
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 
 
 class Health(StrEnum):
