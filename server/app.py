@@ -16,7 +16,7 @@ from server.api.health import health_routes
 from server.api.history import history_routes
 from server.api.predictions import prediction_routes
 from server.api.responses import install_error_responses
-from server.launch import create_worker
+from server.launch import create_backend
 from server.manifest import Manifest
 from server.readiness import ready_file, ready_path
 from server.schema.signature import Mode
@@ -38,9 +38,10 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     `settings.shutdown_grace` seconds; await it while connections are still open, so that clients get their answers.
 
     Raises:
+        DeviceError: a device that the settings name cannot be had.
         StoreError: predictions cannot be kept where the settings say.
     """
-    backend = create_worker(settings, manifest)
+    backend = create_backend(settings, manifest)
     slots = Slots(lambda: backend.concurrency, settings.queue_size)
     backend.watch(slots.admit)
     client = http_client(settings.user_agent or USER_AGENT)
