@@ -96,8 +96,9 @@ async def _devices(backend: Backend) -> list[_Device]:
 
 
 async def _device(worker: Worker) -> _Device:
-    if worker.state is WorkerState.READY:
-        result = await worker.healthcheck()
+    result = await worker.healthcheck() if worker.state is WorkerState.READY else None
+    # A child that died over it is not unwell, but gone.
+    if result is not None and worker.state is WorkerState.READY:
         return _Device(worker, Health.READY) if result.ok else _Device(worker, Health.UNHEALTHY, result.error)
     if worker.setup.status == "failed":
         return _Device(worker, Health.DEFUNCT if worker.has_been_ready else Health.SETUP_FAILED)

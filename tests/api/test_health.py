@@ -243,3 +243,16 @@ def test_a_device_that_is_not_well_makes_the_server_unhealthy(serve: Serve, yard
     assert "user_healthcheck_error" not in health["devices"][0]
     assert health["devices"][1]["user_healthcheck_error"] == said
     assert server.predict(name="a").json()["output"] == "0"
+
+
+async def test_a_device_that_dies_over_its_check_is_starting(serve: Serve, yard: Path) -> None:
+    server = serve_on_two(serve, yard)
+    server.wait_for_devices("READY", "READY")
+    (yard / "1.hang").touch()
+    async with client_of(server.url) as client:
+        asking = asyncio.create_task(client.get("/health-check"))
+        child = int(await appears(yard / "hangs"))
+        (yard / "1.hold").touch()
+        os.kill(child, signal.SIGKILL)
+        health = (await asking).json()
+    assert [health["status"], *(device["status"] for device in health["devices"])] == ["READY", "READY", "STARTING"]

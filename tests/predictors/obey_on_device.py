@@ -18,12 +18,18 @@ class Predictor(BasePredictor):
             raise RuntimeError(f"{self.device} is broken")
 
     def healthcheck(self) -> bool:
+        if (self.folder / f"{self.device}.hang").exists():
+            self._tell("hangs", str(os.getpid()))
+            time.sleep(1000)
         return not (self.folder / f"{self.device}.unwell").exists()
 
     def predict(self, name: str, hold: bool = False) -> str:
-        new = self.folder / f"{name}.new"
-        new.write_text(self.device)
-        new.rename(self.folder / f"{name}.started")
+        self._tell(f"{name}.started", self.device)
         while hold and not (self.folder / f"{name}.go").exists():
             time.sleep(0.005)
         return self.device
+
+    def _tell(self, name: str, text: str) -> None:
+        new = self.folder / f"{name}.new"
+        new.write_text(text)
+        new.rename(self.folder / name)
