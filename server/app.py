@@ -16,7 +16,7 @@ from server.api.health import health_routes
 from server.api.history import history_routes
 from server.api.predictions import prediction_routes
 from server.api.responses import install_error_responses
-from server.launch import create_worker
+from server.launch import create_backend
 from server.manifest import Manifest
 from server.readiness import ready_file, ready_path
 from server.schema.signature import Mode
@@ -38,16 +38,18 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     `settings.shutdown_grace` seconds; await it while connections are still open, so that clients get their answers.
 
     Raises:
+        DeviceError: a device that the settings name cannot be had.
         StoreError: predictions cannot be kept where the settings say.
     """
-    worker = create_worker(settings, manifest)
-    slots = Slots(lambda: worker.concurrency, settings.queue_size)
+    backend = create_backend(settings, manifest)
+    slots = Slots(lambda: backend.concurrency, settings.queue_size)
+    backend.watch(slots.admit)
     client = http_client(settings.user_agent or USER_AGENT)
     outputs = Uploads(settings.upload_url, client) if settings.upload_url else DataUrls()
     webhooks = Webhooks(client, settings.webhook_auth_token, settings.webhook_interval)
     history = _history(settings, manifest)
     service = PredictionService(
-        worker,
+        backend,
         slots,
         outputs,
         client,
@@ -66,16 +68,16 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
             grace = 0
             raise
         finally:
-            await worker.stop(0.1 * grace)
+            await backend.stop(0.1 * grace)
             await service.abort(1)
             await webhooks.close(0.1 * grace)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with client, history:
-            await worker.start()
+            await backend.start()
             try:
-                async with ready_file(ready_path(settings.ready_file), worker):
+                async with ready_file(ready_path(settings.ready_file), backend):
                     yield
             finally:
                 await drain()
@@ -85,8 +87,8 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
     app.include_router(discovery_routes(trains=manifest.trainer is not None))
-    app.include_router(health_routes(worker, slots, lambda: app.state.shutdown()))
-    app.include_router(docs_routes(worker))
+    app.include_router(health_routes(backend, slots, lambda: app.state.shutdown()))
+    app.include_router(docs_routes(backend))
     for mode in Mode:
         app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any, mode))
         app.include_router(history_routes(history, service.ahead, mode))

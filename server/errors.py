@@ -20,6 +20,10 @@ class ListenError(DarkroomError):
     """The address to serve on is taken, not ours, or no address."""
 
 
+class DeviceError(DarkroomError):
+    """`--devices` asks for a GPU that is not there or not to be used, or for all where there is none."""
+
+
 class PredictorNotFound(DarkroomError):
     """The file or the name in a reference such as `predict.py:Predictor` does not exist."""
 

@@ -1,29 +1,59 @@
-"""From settings and manifest to the worker that loads the model."""
+"""From settings and manifest to what loads the model."""
 
 from __future__ import annotations
+
+import os
 
 from server.manifest import Manifest
 from server.schema.signature import Mode
 from server.settings import ModelSettings
+from server.worker.backend import Backend
+from server.worker.devices import choose_devices, variables_for
+from server.worker.dispatch import Dispatcher
+from server.worker.fleet import Fleet
 from server.worker.worker import Worker
 
 
-def create_worker(settings: ModelSettings, manifest: Manifest) -> Worker:
-    """The worker that is to load the model in `manifest`; it has not been started."""
+def create_backend(settings: ModelSettings, manifest: Manifest) -> Backend:
+    """What is to run the model in `manifest` for a server; it has not been started.
+
+    Raises:
+        DeviceError: a device that the settings name cannot be had.
+    """
+    devices = choose_devices(settings.devices, os.environ)
+    if len(devices) > 1:
+        return Fleet(devices, lambda device, dispatcher: create_worker(settings, manifest, device, dispatcher))
+    return create_worker(settings, manifest, next(iter(devices), None))
+
+
+def create_worker(
+    settings: ModelSettings, manifest: Manifest, device: str | None = None, dispatcher: Dispatcher | None = None
+) -> Worker:
+    """The worker that is to load the model in `manifest`; it has not been started.
+
+    Args:
+        settings: how to load it; its choice of devices is not looked at.
+        manifest: the folder to load it from.
+        device: the only one that the model sees; `None` leaves it to the environment.
+        dispatcher: where its predictions wait, if it shares the work with others.
+    """
     given = {
         "MODEL_ID": settings.model_id,
         "MODEL_REVISION": settings.model_revision,
         "COMPILE": settings.compile,
         "COMPILE_CACHE": settings.compile_cache,
     }
+    seen = {} if device is None else variables_for(device, os.environ)
     return Worker(
         manifest.predictor,
         manifest.directory,
         trainer=manifest.trainer,
         mode=Mode(settings.x_mode),
         # With that of this process, in which `server.options` has put what the manifest sets.
-        environment={name: value for name, value in given.items() if value},
+        environment={**{name: value for name, value in given.items() if value}, **seen},
         concurrency=settings.max_concurrency or manifest.max_concurrency,
         setup_timeout=settings.setup_timeout,
         cancel_grace=settings.cancel_grace,
+        device=device,
+        dispatcher=dispatcher,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -22,8 +23,10 @@ from server.outcome import write_output, write_prediction
 from server.prediction import Prediction, Status
 from server.schema.signature import Interface
 from server.settings import ModelSettings
+from server.worker.backend import WorkerState
+from server.worker.devices import choose_devices
 from server.worker.messages import Log, Predict
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 
 # How tqdm, and with it most models, draw a bar: " 40%|####      | 8/20 [00:01<00:02, 5.9it/s]".
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")
@@ -35,7 +38,7 @@ async def read_interface(settings: ModelSettings, manifest: Manifest) -> Interfa
     Raises:
         WorkerError: it cannot be imported, or its signature cannot be served.
     """
-    worker = await _start(settings, manifest)
+    worker = await _start(create_worker(settings, manifest))
     try:
         return await _load(worker)
     finally:
@@ -56,12 +59,14 @@ async def predict_once(
     Raises:
         InvalidRequest: the inputs do not fit the model.
         InputFileError: a file among them cannot be had.
+        DeviceError: a device that the settings name cannot be had.
         WorkerError: the model cannot be loaded.
         PredictionFailed: it ran, and failed.
     """
+    device = next(iter(choose_devices(settings.devices, os.environ)), None)
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         with _Display() as display:
-            worker = await _start(settings, manifest)
+            worker = await _start(create_worker(settings, manifest, device))
             try:
                 signature = (await _load(worker)).served
                 values = await read_inputs(signature, given, Path(scratch), settings.max_file_bytes)
@@ -80,10 +85,9 @@ async def predict_once(
             _say(", ".join(f"{name} {value}" for name, value in prediction.metrics.items()))
 
 
-async def _start(settings: ModelSettings, manifest: Manifest) -> Worker:
+async def _start(worker: Worker) -> Worker:
     # What the worker would log, the display and the errors say.
     logging.getLogger("server").setLevel(logging.CRITICAL)
-    worker = create_worker(settings, manifest)
     await worker.start()
     return worker
 

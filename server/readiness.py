@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from server.worker.worker import Worker, WorkerState
+from server.worker.backend import Backend, WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def ready_path(chosen: str | None) -> Path | None:
 
 
 @asynccontextmanager
-async def ready_file(path: Path | None, worker: Worker) -> AsyncIterator[None]:
+async def ready_file(path: Path | None, backend: Backend) -> AsyncIterator[None]:
     """Within, `path` exists from the moment at which the model has been set up; before and after it does not.
 
     A file that cannot be made is reported in the log; the server does without.
@@ -33,7 +33,7 @@ async def ready_file(path: Path | None, worker: Worker) -> AsyncIterator[None]:
         yield
         return
     await asyncio.to_thread(_remove, path)
-    task = asyncio.create_task(_make(path, worker))
+    task = asyncio.create_task(_make(path, backend))
     try:
         yield
     finally:
@@ -43,8 +43,8 @@ async def ready_file(path: Path | None, worker: Worker) -> AsyncIterator[None]:
         await asyncio.to_thread(_remove, path)
 
 
-async def _make(path: Path, worker: Worker) -> None:
-    if await worker.settled() is WorkerState.READY:
+async def _make(path: Path, backend: Backend) -> None:
+    if await backend.settled() is WorkerState.READY:
         await asyncio.to_thread(_touch, path)
 
 

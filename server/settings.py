@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.worker.devices import is_device
+
 logger = logging.getLogger(__name__)
 
 PREFIX = "DARKROOM_"
@@ -80,6 +82,16 @@ def _http_url(value: str | None) -> str | None:
     return value
 
 
+def _devices(value: str | None) -> str | None:
+    if value is None or value.strip() == "all":
+        return value and "all"
+    names = [name.strip() for name in value.split(",")]
+    names = [str(int(name)) if name.isascii() and name.isdigit() else name for name in names]
+    if len(set(names)) < len(names) or not all(is_device(name) for name in names):
+        raise ValueError("Input should be `all`, or GPUs by number or UUID with commas between, each of them once")
+    return ",".join(names)
+
+
 def _level(value: Any) -> Any:
     # Cog's runtime has the names of Rust's levels, its documents those of Python's.
     name = str(value).lower()
@@ -131,15 +143,20 @@ class ModelSettings(BaseSettings):
         None,
         description="The commit, branch or tag of a model on the Hub. Default: what script/download-weights fetched.",
     )
-    compile: Literal["off", "background", "wait"] | None = Field(
-        None,
+    compile: Literal["off", "background", "wait"] = Field(
+        "background",
         description="Whether predict.py compiles the model, on an NVIDIA GPU. background: while the first pictures are "
-        "made without it; wait: before the server is ready. Default: predict.py decides; ours takes background.",
+        "made without it; wait: before the server is ready.",
     )
     compile_cache: str | None = Field(
         None,
         description="The folder in which predict.py keeps compiled code for the next start. "
         "Default: predict.py decides; ours takes ~/.cache/darkroom.",
+    )
+    devices: Annotated[str | None, AfterValidator(_devices)] = Field(
+        None,
+        description="The GPUs that get a process with the model each: `all`, or some by number or UUID, such as 0,1. "
+        "`darkroom predict` takes the first. Default: one process, which sees what CUDA_VISIBLE_DEVICES says.",
     )
     setup_timeout: Annotated[float | None, BeforeValidator(_seconds_or_never)] = Field(
         None, description="Seconds that loading the model may take; 0 is no limit. Default: no limit."
@@ -147,7 +164,7 @@ class ModelSettings(BaseSettings):
     max_concurrency: int | None = Field(
         None,
         ge=1,
-        description="Predictions that run at once. Default: `concurrency.max` of cog.yaml, else what "
+        description="Predictions that run at once, on each device. Default: `concurrency.max` of cog.yaml, else what "
         "`@concurrent(max=N)` says, else 1.",
     )
     cancel_grace: float = Field(

@@ -53,6 +53,16 @@ class Server:
                 raise RuntimeError(f"the server has ended:\n{''.join(self.lines)}")
         return health
 
+    def wait_for_devices(self, *statuses: str) -> dict[str, Any]:
+        """Ask until each of its devices has the health given in its place."""
+        while True:
+            health = self.health()
+            if tuple(device["status"] for device in health["devices"]) == statuses:
+                return health
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+                raise RuntimeError(f"the server has ended:\n{''.join(self.lines)}")
+
     def predict(self, **input: Any) -> httpx.Response:
         """POST a prediction and wait for its end."""
         return self.client.post("/predictions", json={"input": input})

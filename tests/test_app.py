@@ -8,10 +8,9 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.api.clients import appears, client_of
+from tests.api.clients import appears, client_of, until_refused
 from tests.conftest import Serve, Server
 
 
@@ -21,14 +20,6 @@ def job(folder: Path, name: str) -> dict[str, dict[str, str]]:
 
 async def ended(server: Server) -> int:
     return await asyncio.to_thread(server.wait)
-
-
-async def until_refused(server: Server) -> None:
-    """Wait until the server takes no more connections."""
-    with suppress(httpx.TransportError):
-        while True:
-            async with client_of(server.url) as late:
-                await late.get("/health-check")
 
 
 def is_alive(pid: int) -> bool:
@@ -67,7 +58,7 @@ async def test_a_signal_lets_what_runs_end_and_be_answered(
         pid = int(await appears(tmp_path / "a.started"))
         await client.put("/predictions/b", json=job(tmp_path, "b"), headers={"Prefer": "respond-async"})
         server.process.send_signal(number)
-        await until_refused(server)
+        await until_refused(server.url)
         (tmp_path / "a.go").touch()
         (tmp_path / "b.go").touch()
         assert [(await response).json()["output"] for response in running] == ["a"]
@@ -114,7 +105,7 @@ async def test_a_second_signal_ends_what_runs_at_once(serve: Serve, tmp_path: Pa
         pid = int(await appears(tmp_path / "started"))
         for _ in range(2):
             server.process.send_signal(signal.SIGINT)
-            await until_refused(server)
+            await until_refused(server.url)
         assert await ended(server) == 0
         await asyncio.wait([running])
     assert not is_alive(pid)

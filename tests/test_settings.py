@@ -39,6 +39,12 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ModelSettings().model_id is None
 
 
+@pytest.mark.parametrize(("written", "devices"), [(" all ", "all"), ("0, 01", "0,1"), ("GPU-a,MIG-b", "GPU-a,MIG-b")])
+def test_devices_are_written_in_one_way(written: str, devices: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_DEVICES", written)
+    assert ModelSettings().devices == devices
+
+
 @pytest.mark.parametrize(("value", "seconds"), [("0", None), ("-1", None), ("", None), ("2.5", 2.5)])
 def test_no_setup_timeout_is_written_as_zero(
     value: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
@@ -70,6 +76,12 @@ def test_log_levels_are_read_in_cogs_spelling(written: str, level: str, monkeypa
         ("MAX_CONCURRENCY", "0"),
         ("LOG_LEVEL", "loud"),
         ("UPLOAD_URL", "ftp://a/b"),
+        ("DEVICES", ","),
+        ("DEVICES", "0,"),
+        ("DEVICES", "0,all"),
+        ("DEVICES", "-1"),
+        ("DEVICES", "cuda:0"),
+        ("DEVICES", "1, 01"),
     ],
 )
 def test_a_value_that_breaks_its_rule_is_refused(option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

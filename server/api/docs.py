@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from server.api.responses import json_response
 from server.schema.openapi import openapi_document
-from server.worker.worker import Worker
+from server.worker.backend import Backend
 
 # swagger-ui-dist 5.35.0 from npm, with its licences; nothing in it is changed.
 SWAGGER_UI = Path(__file__).parent / "swagger_ui"
@@ -21,8 +21,8 @@ _POLICY = (
 )
 
 
-def docs_routes(worker: Worker) -> APIRouter:
-    """The routes; `/openapi.json` is 503 until the predictor of `worker` has been imported."""
+def docs_routes(backend: Backend) -> APIRouter:
+    """The routes; `/openapi.json` is 503 until the predictor of `backend` has been imported."""
     router = APIRouter()
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
@@ -36,9 +36,9 @@ def docs_routes(worker: Worker) -> APIRouter:
 
     @router.api_route("/openapi.json", methods=["GET", "HEAD"])
     async def openapi() -> Response:
-        if worker.interface is None:
+        if backend.interface is None:
             return json_response({"error": "OpenAPI schema not available"}, 503)
-        return json_response(openapi_document(worker.interface.signatures))
+        return json_response(openapi_document(backend.interface.signatures))
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs() -> Response:

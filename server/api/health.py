@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -13,8 +15,9 @@ from server import __version__
 from server.api.responses import json_response
 from server.schema.openapi import COG_VERSION
 from server.service.slots import Slots
+from server.worker.backend import Backend, WorkerState
 from server.worker.setup import SetupReport
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 
 
 class Health(StrEnum):
@@ -33,16 +36,23 @@ class Health(StrEnum):
     """The model's process died, and the last attempt to replace it failed; another follows."""
 
 
-def health_routes(worker: Worker, slots: Slots, shutdown: Callable[[], None]) -> APIRouter:
+_OF_SEVERAL = (Health.UNHEALTHY, Health.READY, Health.STARTING, Health.DEFUNCT, Health.SETUP_FAILED)
+"""Of several devices, the first of these that one has: a prediction may come to one that is not well, too."""
+
+
+def health_routes(backend: Backend, slots: Slots, shutdown: Callable[[], None]) -> APIRouter:
     """The routes; `shutdown` is called to end the server and returns at once."""
     router = APIRouter()
 
     @router.api_route("/health-check", methods=["GET", "HEAD"])
     async def health_check() -> Response:
-        health, error = await _health(worker, slots)
-        body: dict[str, Any] = {"setup": _setup(worker.setup), "status": health, "version": _VERSION}
-        if error is not None:
-            body["user_healthcheck_error"] = error
+        devices = await _devices(backend)
+        health = _overall(devices, slots)
+        body: dict[str, Any] = {"setup": _setup(backend.setup), "status": health, "version": _VERSION}
+        if health is Health.UNHEALTHY:
+            body["user_healthcheck_error"] = next(device.error for device in devices if device.error is not None)
+        if len(devices) > 1:
+            body["devices"] = [device.to_dict() for device in devices]
         return json_response(body)
 
     @router.api_route("/livez", methods=["GET", "HEAD"])
@@ -51,7 +61,7 @@ def health_routes(worker: Worker, slots: Slots, shutdown: Callable[[], None]) ->
 
     @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def ready() -> Response:
-        health, _ = await _health(worker, slots)
+        health = _overall(await _devices(backend), slots)
         return json_response({"status": health}, 200 if health in (Health.READY, Health.BUSY) else 503)
 
     @router.post("/shutdown")
@@ -62,15 +72,43 @@ def health_routes(worker: Worker, slots: Slots, shutdown: Callable[[], None]) ->
     return router
 
 
-async def _health(worker: Worker, slots: Slots) -> tuple[Health, str | None]:
-    if worker.state is WorkerState.READY:
-        result = await worker.healthcheck()
-        if not result.ok:
-            return Health.UNHEALTHY, result.error
-        return (Health.BUSY if slots.busy else Health.READY), None
+@dataclass(frozen=True)
+class _Device:
+    worker: Worker
+    health: Health
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        worker = self.worker
+        is_full = self.health is Health.READY and worker.running >= worker.concurrency
+        body = {
+            "device": worker.device,
+            "status": Health.BUSY if is_full else self.health,
+            "running": worker.running,
+            "restarts": worker.restarts,
+            "setup": _setup(worker.setup),
+        }
+        return body if self.error is None else {**body, "user_healthcheck_error": self.error}
+
+
+async def _devices(backend: Backend) -> list[_Device]:
+    return await asyncio.gather(*(_device(worker) for worker in backend.workers))
+
+
+async def _device(worker: Worker) -> _Device:
+    result = await worker.healthcheck() if worker.state is WorkerState.READY else None
+    # A child that died over it is not unwell, but gone.
+    if result is not None and worker.state is WorkerState.READY:
+        return _Device(worker, Health.READY) if result.ok else _Device(worker, Health.UNHEALTHY, result.error)
     if worker.setup.status == "failed":
-        return (Health.DEFUNCT if worker.has_been_ready else Health.SETUP_FAILED), None
-    return Health.STARTING, None
+        return _Device(worker, Health.DEFUNCT if worker.has_been_ready else Health.SETUP_FAILED)
+    return _Device(worker, Health.STARTING)
+
+
+def _overall(devices: Sequence[_Device], slots: Slots) -> Health:
+    found = {device.health for device in devices}
+    health = next(health for health in _OF_SEVERAL if health in found)
+    return Health.BUSY if health is Health.READY and slots.busy else health
 
 
 def _setup(report: SetupReport) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from server.schema.health import HEALTH
 from server.schema.signature import InputField
 
 
@@ -20,7 +21,7 @@ def bodies(inputs: Sequence[InputField]) -> dict[str, Any]:
         "ValidationError": _VALIDATION_ERROR,
         "Error": _ERROR,
         "Discovery": _DISCOVERY,
-        "Health": _HEALTH,
+        "Health": HEALTH,
     }
 
 
@@ -235,46 +236,4 @@ _DISCOVERY: dict[str, Any] = {
     },
     "additionalProperties": {"type": "string"},
     "required": ["cog_version"],
-}
-
-_HEALTH: dict[str, Any] = {
-    "title": "Health",
-    "description": "How the server and the model are.",
-    "type": "object",
-    "properties": {
-        "status": {
-            "title": "Status",
-            "type": "string",
-            "enum": ["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY", "DEFUNCT"],
-            "description": (
-                "`STARTING`: the model is being loaded. `READY`: it takes predictions. `BUSY`: it takes them, and they "
-                "wait. `SETUP_FAILED`: it could not be loaded. `UNHEALTHY`: the model's own check says no. "
-                "`DEFUNCT`: its process died and could not be replaced yet."
-            ),
-        },
-        "setup": {
-            "title": "Setup",
-            "type": "object",
-            "description": "The loading of the model.",
-            "properties": {
-                "status": {"title": "Status", "type": "string", "enum": ["starting", "succeeded", "failed"]},
-                "started_at": _time("Started At", "When it began."),
-                "completed_at": _time("Completed At", "When it ended."),
-                "logs": {"title": "Logs", "type": "string", "description": "What the model printed; why it failed."},
-            },
-            "required": ["status"],
-        },
-        "user_healthcheck_error": {
-            "title": "User Healthcheck Error",
-            "type": "string",
-            "description": "Why the status is `UNHEALTHY`.",
-        },
-        "version": {
-            "title": "Version",
-            "type": "object",
-            "additionalProperties": {"type": "string"},
-            "description": "The versions of the parts of the server.",
-        },
-    },
-    "required": ["status"],
 }

@@ -21,8 +21,8 @@ from server.service.updates import Reader, Updates
 from server.service.webhooks import Webhook
 from server.store.history import History
 from server.store.redaction import redacted
+from server.worker.backend import Backend
 from server.worker.messages import Canceled, Failed, TerminalEvent
-from server.worker.worker import Worker
 
 _MOST_REMEMBERED = 1000
 """Of how many canceled predictions a cancel that comes again is known."""
@@ -34,7 +34,7 @@ class PredictionService:
     A training is a prediction here: what the worker makes of either, its mode decides, not the request.
 
     Args:
-        worker: who runs them.
+        backend: who runs them.
         slots: who may run.
         outputs: where files that come out go.
         client: fetches files that go in.
@@ -45,7 +45,7 @@ class PredictionService:
 
     def __init__(
         self,
-        worker: Worker,
+        backend: Backend,
         slots: Slots,
         outputs: Outputs,
         client: httpx.AsyncClient,
@@ -54,11 +54,11 @@ class PredictionService:
         max_file_bytes: int,
         stream_history: int,
     ) -> None:
-        self._worker = worker
+        self._backend = backend
         self._slots = slots
         self._history = history
         self._stream_history = stream_history
-        self._runner = JobRunner(worker, slots, outputs, client, max_file_bytes)
+        self._runner = JobRunner(backend, slots, outputs, client, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         # The ids of predictions that have ended so, the latest last.
         self._canceled: dict[str, None] = {}
@@ -69,12 +69,12 @@ class PredictionService:
     @property
     def interface(self) -> Interface | None:
         """What the model offers; `None` until it has been imported."""
-        return self._worker.interface
+        return self._backend.interface
 
     @property
     def streams(self) -> bool:
         """Whether the model's author marked it with `@streaming`; not until it has been imported."""
-        return self._worker.signature is not None and self._worker.signature.streaming
+        return self._backend.signature is not None and self._backend.signature.streaming
 
     def validate(self, input: Any, asked: Mode = Mode.PREDICT) -> ValidInput:
         """Check the inputs of a request for a prediction, or for a training; nothing else happens.
@@ -185,9 +185,9 @@ class PredictionService:
     def _current_interface(self) -> Interface:
         if self._closing:
             raise ShuttingDown("The server is shutting down and takes no new predictions. Send it to another.")
-        interface = self._worker.interface
+        interface = self._backend.interface
         # A child that was ready once and died is being replaced: what arrives meanwhile waits for the new one.
-        if interface is None or not self._worker.has_been_ready:
+        if interface is None or not self._backend.has_been_ready:
             raise NotReady("Setup has not finished yet. Wait until it has finished, or GET /health-check for status.")
         return interface
 

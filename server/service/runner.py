@@ -19,6 +19,7 @@ from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
 from server.service.outputs import Outputs, has_files
 from server.service.slots import Slots
+from server.worker.backend import Backend
 from server.worker.messages import (
     Canceled,
     Failed,
@@ -30,7 +31,6 @@ from server.worker.messages import (
     Succeeded,
     TerminalEvent,
 )
-from server.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class JobRunner:
     """Runs what was accepted.
 
     Args:
-        worker: who runs it.
+        backend: who runs it.
         slots: who may run.
         outputs: where files that come out go.
         client: fetches files that go in.
@@ -50,9 +50,9 @@ class JobRunner:
     """
 
     def __init__(
-        self, worker: Worker, slots: Slots, outputs: Outputs, client: httpx.AsyncClient, max_file_bytes: int
+        self, backend: Backend, slots: Slots, outputs: Outputs, client: httpx.AsyncClient, max_file_bytes: int
     ) -> None:
-        self._worker = worker
+        self._backend = backend
         self._slots = slots
         self._outputs = outputs
         self._client = client
@@ -81,7 +81,7 @@ class JobRunner:
         """Ask a prediction to end, wherever it is."""
         job.cancel()
         if job.in_worker:
-            self._worker.cancel(job.prediction.id)
+            self._backend.cancel(job.prediction.id)
 
     async def _predict(self, job: Job, folder: Path) -> TerminalEvent:
         try:
@@ -99,7 +99,7 @@ class JobRunner:
 
     async def _turn(self, job: Job) -> None:
         await self._slots.turn(job.place)
-        await self._worker.settled()
+        await self._backend.settled()
 
     async def _prepare(self, job: Job, folder: Path) -> Predict:
         prediction = job.prediction
@@ -116,7 +116,7 @@ class JobRunner:
         Raises:
             WrongMode: what was asked for is something else, and its inputs do not fit.
         """
-        interface = self._worker.interface
+        interface = self._backend.interface
         assert interface is not None
         if job.signature is not interface.served:
             # Cog hands them over all the same; then it is Python that complains.
@@ -136,7 +136,7 @@ class JobRunner:
             await events.put(Canceled(command.id, 0.0))
             return
         try:
-            async with aclosing(self._worker.run(command)) as stream:
+            async with aclosing(self._backend.run(command)) as stream:
                 async for event in stream:
                     if isinstance(event, TerminalEvent):
                         job.in_worker = False
@@ -174,4 +174,4 @@ class JobRunner:
     def _give_up(self, job: Job, failure: str) -> None:
         job.failure = failure
         if job.in_worker:
-            self._worker.cancel(job.prediction.id)
+            self._backend.cancel(job.prediction.id)

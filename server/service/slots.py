@@ -22,10 +22,10 @@ class Place:
 
 
 class Slots:
-    """As many slots as the worker runs predictions at once, and one bounded queue, first in, first out.
+    """As many slots as predictions can run at once, and one bounded queue, first in, first out.
 
     Args:
-        capacity: tells how many predictions may run at once.
+        capacity: tells how many predictions may run at once; whoever makes that change calls `admit`.
         queue_size: how many may wait beyond those.
     """
 
@@ -60,7 +60,7 @@ class Slots:
             raise QueueFull(self.waiting, retry_after=self._seconds_to_next())
         place = Place()
         self._waiting[place] = None
-        self._admit()
+        self.admit()
         return place
 
     async def turn(self, place: Place) -> None:
@@ -73,13 +73,14 @@ class Slots:
         if place in self._holding:
             self._holding.remove(place)
             self._mean_seconds += _NEWEST_SHARE * (time.monotonic() - place._since - self._mean_seconds)
-        self._admit()
+        self.admit()
 
     def ahead(self, place: Place) -> int | None:
         """How many in the queue come before; `None` once the place has had its slot."""
         return next((number for number, waiting in enumerate(self._waiting) if waiting is place), None)
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Let the first in the queue move up where there are free slots; for when there may be more of them."""
         while self._waiting and not self.busy:
             place = next(iter(self._waiting))
             del self._waiting[place]

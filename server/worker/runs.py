@@ -1,12 +1,13 @@
-"""The predictions in flight: those that the child runs, and those that wait until it can."""
+"""The predictions that a child runs."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
-from server.errors import UnsendableMessage, WorkerError
-from server.worker.messages import Cancel, Command, Predict, PredictionEvent, TerminalEvent
+from server.errors import UnsendableMessage
+from server.worker.messages import Cancel, Command, PredictionEvent, TerminalEvent
 from server.worker.run import Run
 
 
@@ -26,17 +27,36 @@ class Performer(Protocol):
 class Runs:
     """Hands predictions to a child, at most so many at once, and what it says of them to who asked for them.
 
+    `Dispatcher.open` makes it, and decides which predictions these are.
+
     Args:
         cancel_grace: seconds that a canceled prediction may take to end; then the child is killed.
+        on_room: called when there may be a place for another.
     """
 
-    def __init__(self, cancel_grace: float) -> None:
+    def __init__(self, cancel_grace: float, on_room: Callable[[], None]) -> None:
         self._cancel_grace = cancel_grace
+        self._on_room = on_room
         self._performer: Performer | None = None
         self._concurrency = 0
-        # Both in the order in which they came. A prediction is in one of them until its terminal event is there.
-        self._waiting: dict[str, Run] = {}
+        # In the order in which they began.
         self._running: dict[str, Run] = {}
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._running
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a child, and it can run another."""
+        return self._performer is not None and len(self._running) < self._concurrency
+
+    @property
+    def load(self) -> float:
+        """Which share of its places is taken, from 0 to 1; only where there has been a child."""
+        return len(self._running) / self._concurrency
 
     @property
     def alone(self) -> str | None:
@@ -44,29 +64,27 @@ class Runs:
         return next(iter(self._running)) if len(self._running) == 1 else None
 
     def attach(self, performer: Performer, concurrency: int) -> None:
-        """Let a child run predictions, those that wait for one first."""
+        """Let a child run predictions."""
         self._performer = performer
         self._concurrency = concurrency
-        self._dispatch()
+        self._on_room()
 
-    def add(self, command: Predict) -> Run:
-        """Take a prediction; it begins when the child has a place for it.
-
-        Raises:
-            WorkerError: one with this id has not ended.
-        """
-        if command.id in self._waiting or command.id in self._running:
-            raise WorkerError(f"A prediction with the id {command.id} has not ended. Give the new one another id.")
-        run = self._waiting[command.id] = Run(command)
-        self._dispatch()
-        return run
+    def begin(self, run: Run) -> None:
+        """Hand a prediction to the child; only where there is room."""
+        assert self._performer is not None
+        # What has been written so far is not by this one.
+        self._performer.drain()
+        try:
+            self._performer.send(run.command)
+        except UnsendableMessage as error:
+            run.end(f"Prediction failed: Input validation error: {error}")
+            return
+        self._running[run.id] = run
+        run.start()
 
     def cancel(self, id: str) -> None:
-        """Cancel a prediction; nothing happens if it is unknown, or canceled already."""
-        if run := self._waiting.pop(id, None):
-            run.canceled = True
-            run.end("")
-        elif (run := self._running.get(id)) and not run.canceled:
+        """Cancel a prediction; nothing happens if it does not run here, or is canceled already."""
+        if (run := self._running.get(id)) and not run.canceled:
             run.canceled = True
             if self._performer:
                 self._performer.send(Cancel(id))
@@ -83,7 +101,8 @@ class Runs:
                 self._performer.drain()
             del self._running[run.id]
         run.push(event)
-        self._dispatch()
+        if run.ended.is_set():
+            self._on_room()
 
     async def make_room(self) -> None:
         """Wait until all who iterate have caught up."""
@@ -101,25 +120,6 @@ class Runs:
         for run in self._running.values():
             run.end(reason)
         self._running.clear()
-
-    def fail_waiting(self, reason: str) -> None:
-        """End all that wait for a place."""
-        for run in self._waiting.values():
-            run.end(reason)
-        self._waiting.clear()
-
-    def _dispatch(self) -> None:
-        while self._performer and self._waiting and len(self._running) < self._concurrency:
-            run = self._waiting.pop(next(iter(self._waiting)))
-            # What has been written so far is not by this one.
-            self._performer.drain()
-            try:
-                self._performer.send(run.command)
-            except UnsendableMessage as error:
-                run.end(f"Prediction failed: Input validation error: {error}")
-                continue
-            self._running[run.id] = run
-            run.start()
 
     def _give_up(self, run: Run) -> None:
         if self._performer:

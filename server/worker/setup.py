@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -28,6 +29,26 @@ class SetupReport:
     completed_at: datetime | None = None
     logs: str = ""
     error: str | None = None
+
+
+def joined(reports: Mapping[str, SetupReport]) -> SetupReport:
+    """Several attempts as one: it has succeeded where one of them has, and failed where all have.
+
+    Args:
+        reports: by device, one at least; the logs say which text is of which.
+    """
+    succeeded = [report for report in reports.values() if report.status == "succeeded"]
+    started_at = min(report.started_at for report in reports.values())
+    logs = "".join(f"Device {device}:\n{report.logs.rstrip()}\n" for device, report in reports.items() if report.logs)
+    if succeeded:
+        completed_at = min(report.completed_at for report in succeeded if report.completed_at)
+        return SetupReport("succeeded", started_at, completed_at, logs)
+    if any(report.status == "starting" for report in reports.values()):
+        return SetupReport("starting", started_at, logs=logs)
+    completed_at = max(report.completed_at for report in reports.values() if report.completed_at)
+    # Most often it is the same everywhere.
+    errors = dict.fromkeys(report.error for report in reports.values() if report.error)
+    return SetupReport("failed", started_at, completed_at, logs, "; ".join(errors))
 
 
 class Setup:

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 
-from server.errors import WorkerError, WorkerNotReady
-from server.schema.signature import Interface, Mode, Signature
+from server.errors import WorkerError
+from server.schema.signature import Interface, Mode
+from server.worker.backend import Backend, WorkerState
 from server.worker.backoff import Backoff
-from server.worker.messages import HealthResult, Loaded, Predict, PredictionEvent, TerminalEvent
+from server.worker.dispatch import Dispatcher
+from server.worker.messages import HealthResult, Loaded
 from server.worker.process import WorkerProcess
-from server.worker.runs import Runs
 from server.worker.session import Session
 from server.worker.setup import Setup, SetupReport
 
 logger = logging.getLogger(__name__)
 
 
-class WorkerState(StrEnum):
-    """What the worker can do now."""
-
-    STARTING = "starting"
-    """The child loads the model, for the first time or again."""
-    READY = "ready"
-    """It takes predictions."""
-    SETUP_FAILED = "setup_failed"
-    """The model could not be loaded, and never has been; that is final."""
-    STOPPED = "stopped"
-    """`stop` was called; that is final."""
-
-
-class Worker:
+class Worker(Backend):
     """A model in a process of its own, which is replaced when it dies. For one event loop.
 
     Everything that the model writes is repeated by the logger `server.model`.
@@ -48,6 +35,8 @@ class Worker:
         concurrency: how many predictions may run at once; `None` leaves it to the model's `@concurrent`.
         setup_timeout: seconds that loading the model may take; `None` is no limit.
         cancel_grace: seconds that a canceled prediction may take to end. Then the child is killed and replaced.
+        device: what the logs and `/health-check` call it, where there are several.
+        dispatcher: where predictions wait; `None` gives it a queue of its own.
     """
 
     def __init__(
@@ -61,7 +50,10 @@ class Worker:
         concurrency: int | None = None,
         setup_timeout: float | None = None,
         cancel_grace: float = 10.0,
+        device: str | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
+        super().__init__(dispatcher or Dispatcher())
         self._arguments = ["--directory", str(directory.absolute()), "--mode", mode]
         for flag, reference in (("--predictor", predictor), ("--trainer", trainer)):
             if reference is not None:
@@ -69,21 +61,27 @@ class Worker:
         if concurrency is not None:
             self._arguments += ["--concurrency", str(concurrency)]
         self._environment = environment
+        self._label = "" if device is None else f"Device {device}: "
+        self.device = device
         self._setup_timeout = setup_timeout
 
         self._state = WorkerState.STARTING
         self._setup = Setup()
-        self._interface: Interface | None = None
         self._concurrency = concurrency or 1
         self._has_been_ready = False
         self._restarts = 0
 
-        self._runs = Runs(cancel_grace)
+        self._runs = self._dispatcher.open(cancel_grace)
         self._session: Session | None = None
         self._supervision: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._is_loaded = asyncio.Event()
         self._is_settled = asyncio.Event()
+
+    @property
+    def workers(self) -> tuple[Worker]:
+        """This one."""
+        return (self,)
 
     @property
     def state(self) -> WorkerState:
@@ -94,16 +92,6 @@ class Worker:
     def setup(self) -> SetupReport:
         """The latest attempt to set the model up."""
         return self._setup.report
-
-    @property
-    def interface(self) -> Interface | None:
-        """What the model offers; `None` until `loaded` returns. It stays the same from then on."""
-        return self._interface
-
-    @property
-    def signature(self) -> Signature | None:
-        """What the function that runs takes and returns; `None` until `loaded` returns."""
-        return self._interface.served if self._interface else None
 
     @property
     def concurrency(self) -> int:
@@ -119,6 +107,11 @@ class Worker:
     def restarts(self) -> int:
         """How many children have been replaced."""
         return self._restarts
+
+    @property
+    def running(self) -> int:
+        """How many predictions the child runs."""
+        return len(self._runs)
 
     @property
     def pid(self) -> int | None:
@@ -146,37 +139,6 @@ class Worker:
             await self._is_settled.wait()
         return self._state
 
-    async def run(self, command: Predict) -> AsyncGenerator[PredictionEvent, None]:
-        """Run a prediction; it begins with the first iteration, or when a child has a place for it.
-
-        While a child that was ready once is being replaced, it waits for the new one.
-
-        Ends after exactly one terminal event, also when the child dies. Who stops earlier must close the iterator
-        (`contextlib.aclosing`): that cancels the prediction, and returns when the child has ended it.
-
-        Raises:
-            WorkerNotReady: the model has never been ready, or the worker was stopped.
-            WorkerError: a prediction with this id has not ended.
-        """
-        if not self._has_been_ready or self._state is WorkerState.STOPPED:
-            raise self._not_ready()
-        run = self._runs.add(command)
-        try:
-            while True:
-                event = await run.next()
-                yield event
-                if isinstance(event, TerminalEvent):
-                    return
-        finally:
-            if not run.ended.is_set():
-                run.abandon()
-                self._runs.cancel(run.id)
-                await run.ended.wait()
-
-    def cancel(self, id: str) -> None:
-        """Cancel a prediction. Nothing happens if it is unknown, has ended, or was canceled before."""
-        self._runs.cancel(id)
-
     async def healthcheck(self) -> HealthResult:
         """Run the predictor's own `healthcheck()`, if it has one; `error` is in Cog's words.
 
@@ -193,7 +155,7 @@ class Worker:
         """
         self._set_state(WorkerState.STOPPED)
         self._stopping.set()
-        self._runs.fail_waiting("The server was stopped before the prediction had begun.")
+        self._dispatcher.fail_waiting("The server was stopped before the prediction had begun.")
         if self._session:
             await self._session.stop(grace)
         if self._supervision:
@@ -205,14 +167,6 @@ class Worker:
             return self._session
         raise self._not_ready()
 
-    def _not_ready(self) -> WorkerNotReady:
-        match self._state:
-            case WorkerState.SETUP_FAILED:
-                return WorkerNotReady(f"The model could not be set up: {self.setup.error}")
-            case WorkerState.STOPPED:
-                return WorkerNotReady("The worker has been stopped.")
-        return WorkerNotReady("The model is being set up. Wait until it is ready.")
-
     def _set_state(self, state: WorkerState) -> None:
         if self._state is WorkerState.STOPPED:
             return
@@ -222,6 +176,7 @@ class Worker:
         else:
             self._is_settled.set()
             self._is_loaded.set()
+        self._changed()
 
     async def _supervise(self) -> None:
         backoff = Backoff()
@@ -234,10 +189,11 @@ class Worker:
                 self._setup.fail(reason)
             if not self._has_been_ready:
                 self._set_state(WorkerState.SETUP_FAILED)
-                logger.error("The model could not be set up. %s", reason)
+                logger.error("%sThe model could not be set up. %s", self._label, reason)
                 return
             delay = backoff.next()
-            logger.error("%s A new process is started%s.", reason, f" in {delay:g} s" if delay else "")
+            when = f" in {delay:g} s" if delay else ""
+            logger.error("%s%s A new process is started%s.", self._label, reason, when)
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
@@ -249,7 +205,9 @@ class Worker:
         reason = "The server was stopped before the prediction had ended."
         try:
             process = await WorkerProcess.start(self._arguments, self._environment)
-            session = self._session = Session(process, self._setup, self._runs, self._on_loaded, self._on_ready)
+            session = self._session = Session(
+                process, self._setup, self._runs, self._on_loaded, self._on_ready, self._label
+            )
             if self._stopping.is_set():
                 session.kill(reason)
             reason = await session.run(self._setup_timeout)
@@ -271,6 +229,7 @@ class Worker:
             logger.warning("The inputs or the output of the predictor have changed. Restart the server to offer them.")
         self._concurrency = event.concurrency
         self._is_loaded.set()
+        self._changed()
 
     def _on_ready(self) -> None:
         if self._session and not self._stopping.is_set():

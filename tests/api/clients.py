@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,14 @@ async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client that may have many requests under way."""
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         yield client
+
+
+async def until_refused(url: str) -> None:
+    """Wait until the server there takes no more connections."""
+    with suppress(httpx.TransportError):
+        while True:
+            async with client_of(url) as late:
+                await late.get("/health-check")
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from server import __version__
 from tests.api.clients import appears, client_of
 from tests.conftest import Serve, Server
+from tests.gpus import machine_with
 
 NOT_READY = (
     '{"error":"Setup has not finished yet. Wait until it has finished, or GET /health-check for status.",'
@@ -160,3 +161,98 @@ def test_what_is_not_well_is_not_ready(serve: Serve, tmp_path: Path) -> None:
     well.unlink()
     assert probes(server) == (200, 503)
     assert server.client.get("/readyz").json() == {"status": "UNHEALTHY"}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Path:
+    """The folder in which files tell `obey_on_device` what to do."""
+    folder = tmp_path / "yard"
+    folder.mkdir()
+    return folder
+
+
+def serve_on_two(serve: Serve, yard: Path) -> Server:
+    (yard / "machine").mkdir()
+    environment = {**machine_with(2, yard / "machine"), "FOLDER": str(yard)}
+    return serve("obey_on_device", ready=False, devices="all", env=environment)
+
+
+def test_each_of_several_devices_is_told_of(serve: Serve, yard: Path) -> None:
+    (yard / "0.hold").touch()
+    server = serve_on_two(serve, yard)
+    health = server.wait_for_devices("STARTING", "READY")
+    assert (health["status"], health["setup"]["status"]) == ("READY", "succeeded")
+    (yard / "0.hold").unlink()
+    health = server.wait_for_devices("READY", "READY")
+    assert health.keys() == {"setup", "status", "version", "devices"}
+    first, second = health["devices"]
+    assert first.keys() == {"device", "status", "running", "restarts", "setup"}
+    assert [second[key] for key in ("device", "running", "restarts")] == ["1", 0, 0]
+    assert first["setup"]["logs"] == "0 is set up\n"
+    assert health["setup"]["logs"] == "Device 0:\n0 is set up\nDevice 1:\n1 is set up\n"
+
+
+async def test_a_busy_device_is_busy_and_the_server_when_all_are(serve: Serve, yard: Path) -> None:
+    server = serve_on_two(serve, yard)
+    server.wait_for_devices("READY", "READY")
+    async with client_of(server.url) as client:
+        running = []
+        for name, statuses in (("a", ["READY", "BUSY", "READY"]), ("b", ["BUSY", "BUSY", "BUSY"])):
+            input = {"name": name, "hold": True}
+            running.append(asyncio.create_task(client.post("/predictions", json={"input": input})))
+            await appears(yard / f"{name}.started")
+            health = server.health()
+            assert [health["status"], *(device["status"] for device in health["devices"])] == statuses
+        assert [device["running"] for device in health["devices"]] == [1, 1]
+        for name in ("a", "b"):
+            (yard / f"{name}.go").touch()
+        assert [(await task).json()["output"] for task in running] == ["0", "1"]
+
+
+def test_a_device_that_failed_to_be_set_up_is_left_out_and_told_of(serve: Serve, yard: Path) -> None:
+    (yard / "1.broken").touch()
+    server = serve_on_two(serve, yard)
+    health = server.wait_for_devices("READY", "SETUP_FAILED")
+    assert health["status"] == "READY"
+    assert "Device 1:\n1 is set up\nTraceback" in health["setup"]["logs"]
+    assert health["devices"][1]["setup"]["logs"].endswith("RuntimeError: 1 is broken\n")
+    assert probes(server) == (200, 200)
+    assert [server.predict(name=name).json()["output"] for name in ("a", "b")] == ["0", "0"]
+
+
+def test_setup_has_failed_when_it_has_on_all_devices(serve: Serve, yard: Path) -> None:
+    for device in ("0", "1"):
+        (yard / f"{device}.broken").touch()
+    server = serve_on_two(serve, yard)
+    health = server.wait_for_health("SETUP_FAILED")
+    assert [device["status"] for device in health["devices"]] == ["SETUP_FAILED", "SETUP_FAILED"]
+    assert "RuntimeError: 0 is broken" in health["setup"]["logs"]
+    assert "RuntimeError: 1 is broken" in health["setup"]["logs"]
+    assert probes(server) == (200, 503)
+    assert server.predict(name="a").status_code == 503
+
+
+def test_a_device_that_is_not_well_makes_the_server_unhealthy(serve: Serve, yard: Path) -> None:
+    server = serve_on_two(serve, yard)
+    server.wait_for_devices("READY", "READY")
+    (yard / "1.unwell").touch()
+    health = server.health()
+    said = "Healthcheck failed: user-defined healthcheck returned False"
+    assert (health["status"], health["user_healthcheck_error"]) == ("UNHEALTHY", said)
+    assert [device["status"] for device in health["devices"]] == ["READY", "UNHEALTHY"]
+    assert "user_healthcheck_error" not in health["devices"][0]
+    assert health["devices"][1]["user_healthcheck_error"] == said
+    assert server.predict(name="a").json()["output"] == "0"
+
+
+async def test_a_device_that_dies_over_its_check_is_starting(serve: Serve, yard: Path) -> None:
+    server = serve_on_two(serve, yard)
+    server.wait_for_devices("READY", "READY")
+    (yard / "1.hang").touch()
+    async with client_of(server.url) as client:
+        asking = asyncio.create_task(client.get("/health-check"))
+        child = int(await appears(yard / "hangs"))
+        (yard / "1.hold").touch()
+        os.kill(child, signal.SIGKILL)
+        health = (await asking).json()
+    assert [health["status"], *(device["status"] for device in health["devices"])] == ["READY", "READY", "STARTING"]

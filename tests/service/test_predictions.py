@@ -28,7 +28,8 @@ from server.service.predictions import PredictionService
 from server.service.slots import Slots
 from server.service.webhooks import Webhooks
 from server.store.history import History
-from server.worker.worker import Worker, WorkerState
+from server.worker.backend import WorkerState
+from server.worker.worker import Worker
 from tests.api.clients import appears
 from tests.conftest import PREDICTORS, ROOT
 from tests.service.peer import answering, running_peer

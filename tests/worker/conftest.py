@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from server.worker.backend import Backend, WorkerState
 from server.worker.messages import Log, Output, Predict, PredictionEvent, Succeeded
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 from tests.conftest import PREDICTORS
 
 
@@ -100,15 +101,15 @@ class Client:
         outputs.mkdir()
         return Predict(f"p{self._count}", values, str(outputs), context or {})
 
-    async def predict(self, worker: Worker, /, **values: Any) -> list[PredictionEvent]:
+    async def predict(self, worker: Backend, /, **values: Any) -> list[PredictionEvent]:
         """All events of a prediction."""
         return await self.events(worker, self.command(**values))
 
-    async def events(self, worker: Worker, command: Predict) -> list[PredictionEvent]:
+    async def events(self, worker: Backend, command: Predict) -> list[PredictionEvent]:
         """All events of a prediction."""
         return [event async for event in worker.run(command)]
 
-    async def output(self, worker: Worker, /, **values: Any) -> Any:
+    async def output(self, worker: Backend, /, **values: Any) -> Any:
         """The value that a prediction returns, or the list of those that it yields."""
         events = await self.predict(worker, **values)
         assert isinstance(events[-1], Succeeded), events

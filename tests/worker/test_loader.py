@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.errors import WorkerError
-from server.worker.worker import WorkerState
+from server.worker.backend import WorkerState
 from tests.conftest import PREDICTORS
 from tests.worker.conftest import Client, Start
 

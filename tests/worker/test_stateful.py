@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from server.errors import WorkerNotReady
+from server.worker.backend import Backend, WorkerState
+from server.worker.dispatch import Dispatcher
+from server.worker.fleet import Fleet
 from server.worker.messages import Failed, Log, Output, Predict, PredictionEvent, Succeeded, TerminalEvent
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 from tests.conftest import PREDICTORS
 from tests.worker.conftest import wait_until_empty
 
@@ -51,7 +54,7 @@ ENDS: dict[str, tuple[type, ...]] = {
 """How each may end by itself. Any may be canceled, and fail because another has ended the process."""
 
 
-class WorkerMachine(RuleBasedStateMachine):
+class BackendMachine(RuleBasedStateMachine):
     runs = Bundle("runs")
 
     def __init__(self) -> None:
@@ -66,11 +69,15 @@ class WorkerMachine(RuleBasedStateMachine):
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(coroutine)
 
-    @initialize(predictor=st.sampled_from(sorted(CODES)))
-    def start(self, predictor: str) -> None:
+    @initialize(predictor=st.sampled_from(sorted(CODES)), is_fleet=st.booleans())
+    def start(self, predictor: str, is_fleet: bool) -> None:
+        def create(device: str | None = None, dispatcher: Dispatcher | None = None) -> Worker:
+            reference = f"{predictor}.py:Predictor"
+            return Worker(reference, PREDICTORS, environment={}, cancel_grace=0.1, device=device, dispatcher=dispatcher)
+
         self.predictor = predictor
-        self.worker = Worker(f"{predictor}.py:Predictor", PREDICTORS, environment={}, cancel_grace=0.1)
-        self.do(self.worker.start())
+        self.backend: Backend = Fleet(["0", "1"], create) if is_fleet else create()
+        self.do(self.backend.start())
         self.do(self._settle())
 
     @rule(target=runs, kind=st.sampled_from(sorted(ENDS)))
@@ -84,7 +91,7 @@ class WorkerMachine(RuleBasedStateMachine):
     @rule(id_=runs)
     def cancel(self, id_: str) -> None:
         async def cancel() -> None:
-            self.worker.cancel(id_)
+            self.backend.cancel(id_)
 
         self.do(cancel())
 
@@ -100,11 +107,12 @@ class WorkerMachine(RuleBasedStateMachine):
     def wait(self, milliseconds: int) -> None:
         self.do(asyncio.sleep(milliseconds / 1000))
 
-    @rule(number=st.sampled_from([signal.SIGKILL, signal.SIGINT, signal.SIGUSR1]))
-    def send_signal(self, number: signal.Signals) -> None:
-        if self.worker.state is WorkerState.READY and self.worker.pid:
+    @rule(number=st.sampled_from([signal.SIGKILL, signal.SIGINT, signal.SIGUSR1]), which=st.sampled_from([0, -1]))
+    def send_signal(self, number: signal.Signals, which: int) -> None:
+        worker = self.backend.workers[which]
+        if worker.state is WorkerState.READY and worker.pid:
             with suppress(ProcessLookupError):
-                os.kill(self.worker.pid, number)
+                os.kill(worker.pid, number)
 
     @rule()
     def settle(self) -> None:
@@ -112,24 +120,24 @@ class WorkerMachine(RuleBasedStateMachine):
 
     @rule(grace=st.sampled_from([0, 0.05]))
     def stop(self, grace: float) -> None:
-        self.do(self.worker.stop(grace))
+        self.do(self.backend.stop(grace))
 
     def teardown(self) -> None:
-        if hasattr(self, "worker"):
+        if hasattr(self, "backend"):
             self.do(self._end())
         self.runner.close()
         shutil.rmtree(self.folder)
         assert [wait_until_empty(group) for group in self.groups] == [[]] * len(self.groups)
 
     async def _settle(self) -> None:
-        await asyncio.wait_for(self.worker.settled(), 30)
+        await asyncio.wait_for(self.backend.settled(), 30)
         self._remember()
 
     async def _begin(self, id_: str, code: str) -> None:
         async def collect() -> list[PredictionEvent]:
             events = []
             try:
-                async for event in self.worker.run(Predict(id_, {"code": code}, self.folder)):
+                async for event in self.backend.run(Predict(id_, {"code": code}, self.folder)):
                     events.append(event)  # noqa: PERF401 - a test looks at them before the end
             except WorkerNotReady:
                 return []
@@ -140,20 +148,19 @@ class WorkerMachine(RuleBasedStateMachine):
         await asyncio.sleep(0)
 
     def _remember(self) -> None:
-        if self.worker.pid:
-            self.groups.add(self.worker.pid)
+        self.groups.update(worker.pid for worker in self.backend.workers if worker.pid)
 
     async def _end(self) -> None:
         self._remember()
         for id_ in self.tasks:
-            self.worker.cancel(id_)
+            self.backend.cancel(id_)
         if self.tasks:
             _, pending = await asyncio.wait(self.tasks.values(), timeout=30)
             assert not pending
         self._remember()
-        await asyncio.wait_for(self.worker.stop(0), 30)
-        assert self.worker.state is WorkerState.STOPPED
-        assert self.worker.pid is None
+        await asyncio.wait_for(self.backend.stop(0), 30)
+        assert self.backend.state is WorkerState.STOPPED
+        assert not any(worker.pid for worker in self.backend.workers)
         for id_, task in self.tasks.items():
             if not task.cancelled():
                 self._check(id_, task.result())
@@ -177,7 +184,7 @@ class WorkerMachine(RuleBasedStateMachine):
             assert by_itself == (kind == "raises") or last.error.startswith(("Worker crashed: ", "The server was stop"))
 
 
-TestAnythingInAnyOrder = WorkerMachine.TestCase
+TestAnythingInAnyOrder = BackendMachine.TestCase
 TestAnythingInAnyOrder.settings = settings(
     max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from server.schema.signature import Mode
+from server.worker.backend import WorkerState
 from server.worker.messages import Failed, LocalFile, Output, Predict, PredictionEvent
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 from tests.worker.conftest import running_worker
 
 

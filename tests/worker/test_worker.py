@@ -14,8 +14,9 @@ import pytest
 import uvloop
 
 from server.errors import WorkerError, WorkerNotReady
+from server.worker.backend import WorkerState
 from server.worker.messages import Canceled, Failed, Succeeded
-from server.worker.worker import Worker, WorkerState
+from server.worker.worker import Worker
 from tests.conftest import PREDICTORS
 from tests.worker.conftest import (
     Client,
