@@ -104,7 +104,9 @@ def _mixes(steps: str) -> list[bool]:
     "--compile",
     "compiling",
     type=click.Choice(["off", "background", "wait"]),
-    help="How Darkroom compiles. Default: as it does by itself.",
+    default="wait",
+    show_default=True,
+    help="How Darkroom compiles, on a GPU.",
 )
 @click.pass_context
 def main(ctx: click.Context, /, minutes: float | None, models: Path, **options: Any) -> None:
@@ -131,11 +133,11 @@ def _session(
     out: Path,
     seconds: float,
     rounds: int,
-    compiling: str | None,
+    compiling: str,
 ) -> Session:
     workload = WORKLOADS[model or ("sd21" if has_gpu() else "emoji")].resized(size, step_count)
     folder = workload.folder or models / workload.model
-    plan = Plan(Report(out), workload, folder, compiling, seconds, rounds, deadline)
+    plan = Plan(Report(out), workload, folder, compiling, _CACHE / "compiled", seconds, rounds, deadline)
     return Session(plan, models)
 
 
@@ -176,7 +178,7 @@ def http(session: Session, callers: tuple[int, ...], steps: str) -> None:
     from bench.over_http import measure_darkroom
 
     session.prepare()
-    measure_darkroom(session.plan, session.serve_options, callers, _mixes(steps))
+    measure_darkroom(session.plan, callers, _mixes(steps))
 
 
 @main.command()
@@ -221,7 +223,7 @@ def together(session: Session, repeats: int) -> None:
     from bench.over_http import measure_together
 
     session.prepare()
-    measure_together(session.plan, session.serve_options, repeats)
+    measure_together(session.plan, repeats)
 
 
 @main.command()
@@ -232,7 +234,7 @@ def soak(session: Session, minutes: float) -> None:
     from bench.soak import measure_soak
 
     session.prepare()
-    measure_soak(session.plan, session.serve_options, minutes, has_gpu())
+    measure_soak(session.plan, minutes, has_gpu())
 
 
 @main.command()

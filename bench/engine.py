@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +14,33 @@ from bench.workloads import Workload
 diffusion: Any = untyped_diffusion
 
 
+def serve_options(compiling: str, cache: Path) -> list[str]:
+    """The options that have `darkroom serve` open its engine as `MeasuredEngine` does."""
+    return ["--compile", compiling, "--compile-cache", str(cache)]
+
+
 class MeasuredEngine:
-    """An engine that keeps a record of its passes.
+    """An engine that is warm, and keeps a record of its passes.
 
     Args:
         folder: of the model.
-        compiling: the engine's mode of compiling; `None` leaves it to the engine.
+        compiling: the engine's mode of compiling.
+        cache: where compiled code is kept.
     """
 
-    def __init__(self, folder: Path, compiling: str | None) -> None:
-        options = {} if compiling is None else {"compile": compiling}
-        self._engine = diffusion.Engine(str(folder), **options)
-        self._engine.on_pass = self._record
+    def __init__(self, folder: Path, compiling: str, cache: Path) -> None:
         self.passes: list[Pass] = []
+        self._engine = diffusion.Engine(str(folder), compile=compiling, cache=cache)
+        self._engine.warm_up()
+        self._engine.on_pass = self._record
 
-    async def draw(self, inputs: dict[str, Any], on_progress: Callable[[int, int], None] | None = None) -> None:
+    async def draw(self, inputs: dict[str, Any]) -> None:
         """Make the pictures of a request, and leave them as the engine hands them over.
 
         Args:
             inputs: by name, as a client sends them.
-            on_progress: told the number of each step when it has been made, from 1, and how many there are.
         """
-        options = {} if on_progress is None else {"on_progress": on_progress}
-        async for _ in self._engine.generate(diffusion.TextToImage(**inputs), **options):
+        async for _ in self._engine.generate(diffusion.TextToImage(**inputs)):
             pass
 
     def asking(self, workload: Workload, *, mixed: bool = False) -> Ask:
@@ -52,19 +54,19 @@ class MeasuredEngine:
         return ask
 
     def close(self) -> None:
-        """End the engine's thread."""
+        """Cancel what runs."""
         self._engine.close()
 
-    def _record(self, record: Any) -> None:
+    def _record(self, made: Any) -> None:
         # Called on the engine's thread: nothing more than this may be done here.
         self.passes.append(
             Pass(
-                ended=time.perf_counter(),
-                component=record.component,
-                kind=str(record.kind),
-                requests=record.requests,
-                rows=record.rows,
-                padded_rows=record.padded_rows,
-                seconds=record.seconds,
+                component=made.component,
+                kind=str(made.kind),
+                requests=made.requests,
+                rows=made.rows,
+                padded_rows=made.padded_rows,
+                started=made.started,
+                seconds=made.seconds,
             )
         )

@@ -19,7 +19,6 @@ from bench.closed_loop import OutOfTime, closed_loop
 from bench.engine import MeasuredEngine
 from bench.gpu import sampling_gpu
 from bench.plan import Plan
-from bench.workloads import Workload
 
 _ARRIVALS = 20
 _JOINING_STEPS = 4
@@ -30,7 +29,7 @@ _ENDLESS = 500
 def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) -> None:
     """The engine's throughput at numbers of callers, with equal and mixed steps; then the passes by size."""
     started = time.perf_counter()
-    with closing(MeasuredEngine(plan.folder, plan.compiling)) as engine, sampling_gpu() as gpu:
+    with closing(MeasuredEngine(plan.folder, plan.compiling, plan.cache)) as engine, sampling_gpu() as gpu:
         plan.report.add("loaded", plan.workload.model, {"seconds": time.perf_counter() - started})
 
         async def run() -> None:
@@ -57,7 +56,7 @@ def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) ->
 
 def measure_joining(plan: Plan, running: int) -> None:
     """How long a request takes to start its first step while others run: `running` long ones that never end."""
-    with closing(MeasuredEngine(plan.folder, plan.compiling)) as engine:
+    with closing(MeasuredEngine(plan.folder, plan.compiling, plan.cache)) as engine:
         plan.report.add("join", plan.workload.model, asyncio.run(_join(engine, plan, running)))
 
 
@@ -65,17 +64,17 @@ async def _join(engine: MeasuredEngine, plan: Plan, running: int) -> dict[str, A
     random = Random(0)
     delays: list[float] = []
     async with asyncio.TaskGroup() as group:
-        under_way = [asyncio.Event() for _ in range(running)]
         others = [
-            group.create_task(_draw_long(engine, plan.workload, number, event))
-            for number, event in enumerate(under_way)
+            group.create_task(engine.draw(plan.workload.request(number) | {"num_inference_steps": _ENDLESS}))
+            for number in range(running)
         ]
-        for event in under_way:
-            await event.wait()
-        begin = time.perf_counter()
+        begin = (await _first_shared(engine, running, time.perf_counter())).started
         while len(delays) < _ARRIVALS and time.perf_counter() < plan.deadline:
             await asyncio.sleep(random.uniform(0, 2 * passes.step_seconds(engine.passes)))
-            delays.append(await _delay_of_one(engine, plan.workload, running + len(delays)))
+            inputs = plan.workload.request(running + len(delays)) | {"num_inference_steps": _JOINING_STEPS}
+            called = time.perf_counter()
+            await engine.draw(inputs)
+            delays.append((await _first_shared(engine, running + 1, called)).started - called)
         for task in others:
             task.cancel()
     if not delays:
@@ -91,16 +90,11 @@ async def _join(engine: MeasuredEngine, plan: Plan, running: int) -> dict[str, A
     }
 
 
-async def _draw_long(engine: MeasuredEngine, workload: Workload, number: int, under_way: asyncio.Event) -> None:
-    inputs = workload.request(number) | {"num_inference_steps": _ENDLESS}
-    await engine.draw(inputs, on_progress=lambda *_: under_way.set())
-
-
-async def _delay_of_one(engine: MeasuredEngine, workload: Workload, number: int) -> float:
-    """Seconds from the call to the start of its first step: to its end, less the time of the pass that made it."""
-    ends: list[float] = []
-    inputs = workload.request(number) | {"num_inference_steps": _JOINING_STEPS}
-    called = time.perf_counter()
-    await engine.draw(inputs, on_progress=lambda *_: ends.append(time.perf_counter()))
-    around = passes.within(engine.passes, called, time.perf_counter())
-    return ends[0] - called - passes.step_seconds(around)
+async def _first_shared(engine: MeasuredEngine, requests: int, since: float) -> passes.Pass:
+    """The first denoising pass for so many requests that was begun at that moment or later."""
+    while True:
+        for made in engine.passes:
+            if made.denoises and made.requests == requests and made.started >= since:
+                return made
+        # An engine may tell of a pass some time after it has been made.
+        await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from statistics import median
 
 from bench.clients import asking, check_drawn, connecting, predict
 from bench.closed_loop import closed_loop
+from bench.engine import serve_options
 from bench.gpu import GpuUse, sampling_gpu
 from bench.plan import Plan
 from bench.report import Run
@@ -29,18 +30,18 @@ def measure_stock(plan: Plan, section: str, dtype: str, safety_checker: Path | N
         asyncio.run(_load(plan, section, server, gpu, 1, False, about))
 
 
-def measure_darkroom(plan: Plan, serve_options: Sequence[str], clients: Sequence[int], mixes: Sequence[bool]) -> None:
+def measure_darkroom(plan: Plan, clients: Sequence[int], mixes: Sequence[bool]) -> None:
     """Darkroom over HTTP, at numbers of clients, with equal and mixed steps."""
-    with running_darkroom(plan.folder, serve_options) as server, sampling_gpu() as gpu:
+    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server, sampling_gpu() as gpu:
         plan.report.add("loaded", plan.workload.model, {"over": "http", "seconds": server.wait_until_ready()})
         for mixed in mixes:
             for number in clients:
                 asyncio.run(_load(plan, "http", server, gpu, number, mixed, {}))
 
 
-def measure_together(plan: Plan, serve_options: Sequence[str], repeats: int) -> None:
+def measure_together(plan: Plan, repeats: int) -> None:
     """The same requests one after another and all at once, turn by turn on one server."""
-    with running_darkroom(plan.folder, serve_options) as server:
+    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server:
         server.wait_until_ready()
         alone, together = asyncio.run(_take_turns(plan, server, repeats))
     ratios = [both / one for one, both in zip(alone, together, strict=True)]

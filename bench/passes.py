@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
@@ -18,22 +17,27 @@ class Pass:
     """One forward pass.
 
     Attributes:
-        ended: the moment of `time.perf_counter()` when the engine told of it.
         component: `unet`, `vae.decode`, ...
         kind: `eager`, `graph` or `compiled`.
         requests: how many shared it.
         rows: of the batch, which guidance doubles.
         padded_rows: what the batch was filled up to.
-        seconds: on the GPU, or by the clock on a CPU; `None` where it was not measured.
+        started: when the device was asked for it, by `time.perf_counter()`.
+        seconds: how long the device took.
     """
 
-    ended: float
     component: str
     kind: str
     requests: int
     rows: int
     padded_rows: int
-    seconds: float | None
+    started: float
+    seconds: float
+
+    @property
+    def ended(self) -> float:
+        """When the device had made it."""
+        return self.started + self.seconds
 
     @property
     def denoises(self) -> bool:
@@ -42,20 +46,19 @@ class Pass:
 
 
 def within(passes: Sequence[Pass], begin: float, end: float) -> list[Pass]:
-    """Those that ended between two moments."""
-    return [each for each in passes if begin <= each.ended <= end]
+    """Those that were made between two moments."""
+    return [each for each in passes if begin <= each.started and each.ended <= end]
 
 
-def busy_share(passes: Sequence[Pass]) -> float | None:
-    """How much of the time between the first and the last pass was spent in passes; `None` where it is not known.
+def busy_share(passes: Sequence[Pass]) -> float:
+    """How much of the time from the first pass to the last the device was in passes; 0 without any.
 
     What a scheduler computes between two steps keeps a GPU busy, too, and does not count here.
     """
-    times = [each.seconds for each in passes if each.seconds is not None]
-    if len(times) < len(passes) or len(passes) < 2:
-        return None
-    first, last = passes[0], passes[-1]
-    return sum(times) / (last.ended - first.ended + times[0])
+    if not passes:
+        return 0.0
+    span = max(each.ended for each in passes) - min(each.started for each in passes)
+    return sum(each.seconds for each in passes) / span
 
 
 def shared_by(passes: Sequence[Pass]) -> float:
@@ -65,16 +68,12 @@ def shared_by(passes: Sequence[Pass]) -> float:
 
 
 def step_seconds(passes: Sequence[Pass]) -> float:
-    """The median of a denoising pass: its own time, or where that is unknown the time from one to the next.
+    """The median time of a denoising pass.
 
     Raises:
-        statistics.StatisticsError: there are too few of them.
+        statistics.StatisticsError: there is none.
     """
-    steps = [each for each in passes if each.denoises]
-    times = [each.seconds for each in steps if each.seconds is not None]
-    if len(times) == len(steps):
-        return median(times)
-    return median(later.ended - earlier.ended for earlier, later in pairwise(steps))
+    return median(each.seconds for each in passes if each.denoises)
 
 
 def by_size(passes: Sequence[Pass]) -> list[dict[str, Any]]:
@@ -84,15 +83,14 @@ def by_size(passes: Sequence[Pass]) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[str, str, int], list[Pass]] = defaultdict(list)
     for each in passes:
-        if each.seconds is not None:
-            groups[each.component, each.kind, each.padded_rows].append(each)
+        groups[each.component, each.kind, each.padded_rows].append(each)
     return [
         {
             "component": component,
             "kind": kind,
             "padded_rows": padded_rows,
             "passes": len(group),
-            "ms": 1e3 * median(each.seconds or 0 for each in group),
+            "ms": 1e3 * median(each.seconds for each in group),
             "ms_per_request": _per_request(group),
         }
         for (component, kind, padded_rows), group in sorted(groups.items())
@@ -119,5 +117,5 @@ def ceilings(sizes: Sequence[dict[str, Any]], steps: int) -> dict[int, float]:
 
 
 def _per_request(group: Sequence[Pass]) -> float | None:
-    full = [(each.seconds or 0) / each.requests for each in group if each.rows == each.padded_rows]
+    full = [each.seconds / each.requests for each in group if each.rows == each.padded_rows]
     return 1e3 * median(full) if full else None

@@ -17,7 +17,8 @@ class Plan:
         report: where figures go.
         workload: what is drawn.
         folder: of the model.
-        compiling: the engine's mode of compiling; `None` leaves it to the engine.
+        compiling: the engine's mode of compiling.
+        cache: where compiled code is kept from one server to the next.
         seconds: how long each load is kept up, at least.
         rounds: how many answers each caller gets, at least.
         deadline: the moment of `time.perf_counter()`, which all processes share, to end at.
@@ -26,7 +27,8 @@ class Plan:
     report: Report
     workload: Workload
     folder: Path
-    compiling: str | None
+    compiling: str
+    cache: Path
     seconds: float
     rounds: int
     deadline: float

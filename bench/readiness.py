@@ -8,12 +8,10 @@ import time
 from pathlib import Path
 
 from bench.clients import check_drawn, connecting, predict
+from bench.engine import serve_options
 from bench.plan import Plan
 from bench.report import say
 from bench.serving import Server, running_darkroom
-
-CACHE_VARIABLE = "DARKROOM_COMPILE_CACHE"
-"""Where a server keeps what it has compiled."""
 
 
 def measure_readiness(plan: Plan) -> None:
@@ -31,8 +29,7 @@ def measure_readiness(plan: Plan) -> None:
             if time.perf_counter() > plan.deadline:
                 say(f"ready: no time left for the {start} start")
                 return
-            environment = {CACHE_VARIABLE: str(caches / cache)}
-            with running_darkroom(plan.folder, ["--compile", mode], environment) as server:
+            with running_darkroom(plan.folder, serve_options(mode, caches / cache)) as server:
                 ready = server.wait_until_ready()
                 picture = asyncio.run(_first_picture(plan, server))
             size = sum(path.stat().st_size for path in (caches / cache).rglob("*") if path.is_file())

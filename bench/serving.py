@@ -72,18 +72,15 @@ class Server:
 
 
 @contextmanager
-def running_darkroom(
-    model: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[Server]:
+def running_darkroom(model: Path, options: Sequence[str] = ()) -> Iterator[Server]:
     """Serve our predict.py with the model in a folder, and end the server afterwards. It need not be ready yet.
 
     Args:
         model: the folder.
         options: further options of `darkroom serve`.
-        environment: further variables.
     """
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--model-id", str(model), *options]
-    with _running(command, ROOT, environment or {}) as (process, log, started):
+    with _running(command, ROOT, {}) as (process, log, started):
         yield Server(_url_in(log, process), process, started, log)
 
 

@@ -26,11 +26,6 @@ class Session:
         self.models = models
         self.failed = False
 
-    @property
-    def serve_options(self) -> list[str]:
-        """What `darkroom serve` is told."""
-        return [] if self.plan.compiling is None else ["--compile", self.plan.compiling]
-
     def prepare(self) -> None:
         """Build the model, unless it is there or in this repository."""
         if self.plan.workload.folder is None:

@@ -18,6 +18,7 @@ import numpy
 import psutil
 
 from bench.clients import WrongAnswer, connecting, pictures, pixels, predict
+from bench.engine import serve_options
 from bench.gpu import GpuUse, sampling_gpu
 from bench.plan import Plan
 from bench.report import say
@@ -139,9 +140,9 @@ class _Soak:
                 raise WrongAnswer(f"a picture differs from the same alone ({distance:g})")
 
 
-def measure_soak(plan: Plan, serve_options: Sequence[str], minutes: float, on_gpu: bool) -> None:
+def measure_soak(plan: Plan, minutes: float, on_gpu: bool) -> None:
     """Serve requests at random for so many minutes."""
-    with running_darkroom(plan.folder, serve_options) as server, sampling_gpu() as gpu:
+    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server, sampling_gpu() as gpu:
         server.wait_until_ready()
         plan.report.add("soak", plan.workload.model, asyncio.run(_soak(plan, server, gpu, minutes, on_gpu)))
 
