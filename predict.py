@@ -3,26 +3,33 @@
 Another model needs one change, here or in the environment: MODEL_ID, a folder or an id on the Hugging Face Hub.
 """
 
+import asyncio
 import os
 import pathlib
 import secrets
+from contextlib import aclosing
 
-from cog import BasePredictor, Input, Path, current_scope
+from cog import BasePredictor, Input, Path, concurrent, current_scope
 
-from server.diffusion import Engine, OutputFolders, TextToImage, save
+from server.diffusion import Engine, OutputFolders, TextToImage, data_url, save
 
 MODEL_ID = os.environ.get("MODEL_ID") or str(pathlib.Path(__file__).parent / "models" / "emoji")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
+COMPILE = os.environ.get("COMPILE") or "background"
+CACHE = pathlib.Path(os.environ.get("COMPILE_CACHE") or pathlib.Path.home() / ".cache" / "darkroom")
 
 
 class Predictor(BasePredictor):
     def setup(self) -> None:
         """Load the model once, onto the GPU where there is one."""
-        self.engine = Engine(MODEL_ID, MODEL_REVISION)
+        self.engine = Engine(MODEL_ID, MODEL_REVISION, compile=COMPILE, cache=CACHE)
         self.outputs = OutputFolders()
+        # Adapters and other changes of self.engine.pipeline belong here, before the first picture.
+        self.engine.warm_up()
         print(f"Ready: {self.engine}")
 
-    def predict(
+    @concurrent(max=16)
+    async def predict(
         self,
         prompt: str = Input(
             description="What the picture should show, in English. Name the thing first, then how it looks and what is "
@@ -107,6 +114,13 @@ class Predictor(BasePredictor):
             ge=0,
             le=100,
         ),
+        preview_interval: int = Input(
+            description="After how many steps each there is a small preview of the picture, as the metric `preview`, "
+            "for those who follow the prediction by its stream or ask for it meanwhile. 0 is none.",
+            default=0,
+            ge=0,
+            le=500,
+        ),
     ) -> list[Path]:
         """Make pictures of what the prompt says."""
         request = TextToImage(
@@ -120,11 +134,20 @@ class Predictor(BasePredictor):
             scheduler=scheduler,
             seed=secrets.randbits(32) if seed is None else seed,
         )
-        current_scope().record_metric("seed", request.seed)
-        folder = self.outputs.new()
-        paths = []
-        for index, picture in enumerate(self.engine.generate(request)):
-            path = folder / f"out-{index}.{output_format}"
-            save(picture.image, path, output_quality)
-            paths.append(Path(path))
+        scope = current_scope()
+        scope.record_metric("seed", request.seed)
+        pictures = self.engine.generate(
+            request,
+            on_progress=lambda done, total: scope.record_metric("progress", round(done / total, 4)),
+            on_preview=lambda index, image: scope.record_metric("preview", {"index": index, "image": data_url(image)}),
+            preview_interval=preview_interval,
+        )
+        paths: list[Path] = []
+        with self.outputs.new() as folder:
+            async with aclosing(pictures):
+                async for picture in pictures:
+                    path = folder / f"out-{len(paths)}.{output_format}"
+                    await asyncio.to_thread(save, picture.image, path, output_quality)
+                    paths.append(Path(path))
+        scope.metrics.delete("preview")
         return paths

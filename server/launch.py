@@ -10,7 +10,12 @@ from server.worker.worker import Worker
 
 def create_worker(settings: ModelSettings, manifest: Manifest) -> Worker:
     """The worker that is to load the model in `manifest`; it has not been started."""
-    given = {"MODEL_ID": settings.model_id, "MODEL_REVISION": settings.model_revision}
+    given = {
+        "MODEL_ID": settings.model_id,
+        "MODEL_REVISION": settings.model_revision,
+        "COMPILE": settings.compile,
+        "COMPILE_CACHE": settings.compile_cache,
+    }
     return Worker(
         manifest.predictor,
         manifest.directory,

@@ -25,6 +25,8 @@ PREFIX = "DARKROOM_"
 """Every option can be set by the environment variable of this prefix and its name in capitals."""
 
 INHERITED_VARIABLES = {
+    "compile": "COMPILE",
+    "compile_cache": "COMPILE_CACHE",
     "log_level": "COG_LOG_LEVEL",
     "max_concurrency": "COG_MAX_CONCURRENCY",
     "model_id": "MODEL_ID",
@@ -128,6 +130,16 @@ class ModelSettings(BaseSettings):
     model_revision: str | None = Field(
         None,
         description="The commit, branch or tag of a model on the Hub. Default: what script/download-weights fetched.",
+    )
+    compile: Literal["off", "background", "wait"] | None = Field(
+        None,
+        description="Whether predict.py compiles the model, on an NVIDIA GPU. background: while the first pictures are "
+        "made without it; wait: before the server is ready. Default: predict.py decides; ours takes background.",
+    )
+    compile_cache: str | None = Field(
+        None,
+        description="The folder in which predict.py keeps compiled code for the next start. "
+        "Default: predict.py decides; ours takes ~/.cache/darkroom.",
     )
     setup_timeout: Annotated[float | None, BeforeValidator(_seconds_or_never)] = Field(
         None, description="Seconds that loading the model may take; 0 is no limit. Default: no limit."

@@ -1,17 +1,23 @@
 """Pictures from text with any diffusers pipeline. Knows nothing of HTTP, of Cog or of the rest of the server.
 
 engine = Engine("models/emoji")
-for picture in engine.generate(TextToImage(prompt="a red apple", seed=7)):
+async for picture in engine.generate(TextToImage(prompt="a red apple", seed=7)):
     save(picture.image, Path("apple.webp"), quality=90)
+
+Requests that are made at the same time share the model's forward passes; so do stock calls of its pipeline, in any form
+that diffusers knows: `await engine.call(lambda pipeline: pipeline(prompt="a red apple", clip_skip=1).images)`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from server.diffusion.engine import Engine, Picture
+    from server.diffusion.compiler import CompileMode
+    from server.diffusion.engine import Engine
     from server.diffusion.errors import DiffusionError, InputError, ModelError, OutOfMemory, PicturesWithheld
-    from server.diffusion.images import FORMATS, OutputFolders, save
+    from server.diffusion.generation import Picture
+    from server.diffusion.images import FORMATS, OutputFolders, data_url, save
+    from server.diffusion.passes import Pass
     from server.diffusion.request import SEEDS, TextToImage
     from server.diffusion.schedulers import SCHEDULERS
 
@@ -19,19 +25,22 @@ __all__ = [
     "FORMATS",
     "SCHEDULERS",
     "SEEDS",
+    "CompileMode",
     "DiffusionError",
     "Engine",
     "InputError",
     "ModelError",
     "OutOfMemory",
     "OutputFolders",
+    "Pass",
     "Picture",
     "PicturesWithheld",
     "TextToImage",
+    "data_url",
     "save",
 ]
 
-_MODULES = ("errors", "images", "request", "schedulers", "engine")
+_MODULES = ("errors", "images", "request", "schedulers", "compiler", "generation", "passes", "engine")
 
 
 def __getattr__(name: str) -> Any:

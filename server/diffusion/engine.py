@@ -1,50 +1,50 @@
-"""The engine: a loaded pipeline, and pictures from it."""
+"""The engine: a loaded pipeline, and pictures from it for many requests at once."""
 
+from __future__ import annotations
+
+import asyncio
 import inspect
-import logging
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from PIL import Image
 
-from server.diffusion import notices
+from server.diffusion.batching import Rendezvous
+from server.diffusion.compiler import CompileMode, Compiler
 from server.diffusion.defaults import accepted_arguments, recommended_arguments
-from server.diffusion.errors import ModelError, OutOfMemory, PicturesWithheld
+from server.diffusion.embeddings import Embeddings
+from server.diffusion.errors import ModelError
+from server.diffusion.gates import put_gates
+from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
 from server.diffusion.hub import locate
+from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import load, private_copy
-from server.diffusion.progress import Progress
+from server.diffusion.previews import Previews
+from server.diffusion.progress import OnProgress
+from server.diffusion.recordings import Recordings, rungs
 from server.diffusion.request import TextToImage, call_arguments
-from server.diffusion.schedulers import Scheduler, make_scheduler
+from server.diffusion.schedulers import make_scheduler
 
-_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished picture.
-
-    Attributes:
-        image: as the pipeline made it; black where it was withheld.
-        seed: makes the same picture again, alone.
-        withheld: whether the model's own safety checker blacked it out.
-    """
-
-    image: Image.Image
-    seed: int
-    withheld: bool = False
+_WARM_UP_STEPS = 4
+"""Enough for the first picture to be drawn both ways, step by step and from a recording."""
 
 
 class Engine:
-    """Makes pictures with one loaded text-to-image model. It may be called from several threads.
+    """Makes pictures with one loaded text-to-image model, for any number of requests at once.
+
+    They share forward passes (`server.diffusion.batching`), each with its own steps, size, scheduler and all. What a
+    request gets depends on nothing but itself: alone, the same again gives the same pixels; beside others, sums are
+    rounded differently, which makes a difference of less than 1e-5 of the range in float32.
 
     Args:
         model: a folder with a diffusers pipeline, or the id of one on the Hugging Face Hub.
         revision: a commit, branch or tag of a model on the Hub; `None` is what was fetched last, else its main branch.
+        compile: whether the model is compiled, on a GPU. Elsewhere it is not.
+        cache: the folder in which compiled code is kept for the next start; `None` is torch's own temporary one.
+        most_rows: how many rows a forward pass may have. A picture is one row, or two where guidance needs them.
 
     Attributes:
         folder: where the weights were read from.
@@ -55,23 +55,86 @@ class Engine:
         ModelError: the model cannot be found, fetched or loaded, or does not make pictures from text.
     """
 
-    def __init__(self, model: str, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        *,
+        compile: CompileMode | str = CompileMode.BACKGROUND,
+        cache: Path | None = None,
+        most_rows: int = 32,
+    ) -> None:
         self.folder: Path = locate(model, revision)
         self.pipeline = load(self.folder)
         _check_task(self.pipeline)
+        put_gates(self.pipeline)
         self._recommended = recommended_arguments(self.pipeline, self.folder)
-        self._turn = threading.Lock()
+        self._embeddings = Embeddings()
+        self._previews = Previews()
+        self._mode = CompileMode(compile)
+        self._recordings: Recordings | None = None
+        self._compiler: Compiler | None = None
+        if self.pipeline.device.type == "cuda":
+            self._compiler = None if self._mode is CompileMode.OFF else Compiler(cache, rungs(most_rows))
+            self._recordings = Recordings(rungs(most_rows), self._compiler)
+        self._passes = Passes(self.pipeline.device, most_rows, self._recordings)
+        self._rendezvous = Rendezvous(self._passes)
 
     def __str__(self) -> str:
         pipeline = self.pipeline
         dtype = str(pipeline.dtype).removeprefix("torch.")
         return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}"
 
-    def generate(self, request: TextToImage) -> Iterator[Picture]:
-        """Make the pictures of a request, one after the other, with a progress bar on standard error.
+    @property
+    def on_pass(self) -> Callable[[Pass], None] | None:
+        """Called, by the device's thread, after each forward pass."""
+        return self._passes.on_pass
 
-        A picture depends on nothing but its own seed and the request, not on what is made with it or at the same time:
-        the same again gives the same pixels. Stopping between two steps, by whatever exception, leaves no trace.
+    @on_pass.setter
+    def on_pass(self, function: Callable[[Pass], None] | None) -> None:
+        self._passes.on_pass = function
+
+    def warm_up(self) -> None:
+        """On a GPU, make a first picture, so that requests find kernels chosen and the compiler at work, or done.
+
+        Call it at the end of `setup`, and after each later change of the pipeline's weights or adapters: what was
+        recorded or compiled before holds no longer. Elsewhere it does nothing.
+
+        Raises:
+            OutOfMemory: the device has too little memory for a picture of the model's own size.
+        """
+        if not self._recordings:
+            return
+        arguments = {**self._recommended, "prompt": "a picture"}
+        if "num_inference_steps" in accepted_arguments(self.pipeline):
+            arguments["num_inference_steps"] = _WARM_UP_STEPS
+        own = self._copy()
+        own.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+        self._rendezvous.submit(self._recordings.forget).result()
+        with explaining_shortage():
+            self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
+        if self._compiler and self._mode is CompileMode.WAIT:
+            self._compiler.wait()
+            self._rendezvous.submit(self._recordings.complete).result()
+
+    def generate(
+        self,
+        request: TextToImage,
+        *,
+        on_progress: OnProgress | None = None,
+        on_preview: OnPreview | None = None,
+        preview_interval: int = 0,
+    ) -> AsyncGenerator[Picture, None]:
+        """Make the pictures of a request, in order, with a progress bar on standard error.
+
+        Each is made by itself, with its own seed. Closing the generator, or canceling the task that waits for it, stops
+        all of them within one step.
+
+        Args:
+            request: what to make.
+            on_progress: told of each denoising step, in the event loop.
+            on_preview: given small previews of the pictures while they are made, in the event loop.
+            preview_interval: after how many steps each there is a preview; 0 is none.
 
         Raises:
             InputError: the model cannot do what is asked for.
@@ -79,29 +142,49 @@ class Engine:
             OutOfMemory: the device has too little memory for it.
         """
         arguments = call_arguments(self.pipeline, self._recommended, request)
-        loaded = getattr(self.pipeline, "scheduler", None)
         # Each picture makes its own; this one is to refuse a name now, before any work is done.
-        make_scheduler(request.scheduler, loaded)
-        return self._generate(request, arguments, loaded)
+        make_scheduler(request.scheduler, getattr(self.pipeline, "scheduler", None))
+        return Generation(
+            request,
+            lambda: self._copy(scheduler=request.scheduler),
+            arguments,
+            self._rendezvous,
+            self._previews,
+            Watching(on_progress, on_preview, preview_interval),
+        ).pictures()
 
-    def _generate(self, request: TextToImage, arguments: dict[str, Any], loaded: Scheduler | None) -> Iterator[Picture]:
-        progress = Progress(request.num_outputs)
-        told: set[str] = set()
-        withheld = 0
-        for index in range(request.num_outputs):
-            # One at a time, not as a batch: sums in a batch round differently, which a seed alone could not repeat.
-            pipeline = private_copy(self.pipeline, make_scheduler(request.scheduler, loaded))
-            progress.attach(pipeline)
-            with self._turn, notices.once(told):
-                picture = _draw(pipeline, arguments, request.seed_of(index))
-            progress.finish_picture()
-            _report(picture, index, request)
-            withheld += picture.withheld
-            yield picture
-        if withheld == request.num_outputs:
-            raise PicturesWithheld(
-                "The model's safety checker withheld every picture of this request. Try another prompt or seed."
-            )
+    async def call(
+        self, work: Callable[[Any], _T], *, pipeline: DiffusionPipeline | None = None, seed: int | None = None
+    ) -> _T:
+        """Call a stock pipeline in whatever way, together with all other requests.
+
+        For what `generate` does not do: `await engine.call(lambda pipeline: pipeline(image=..., prompt=...).images)`.
+        Canceling the task stops it at the pipeline's next step.
+
+        Args:
+            work: gets a copy of the pipeline that is its own: scheduler and attributes may be changed, weights not.
+                It runs on the thread that owns the device and should do nothing there that takes long otherwise.
+            pipeline: another one on the same device, such as `AutoPipelineForImage2Image.from_pipe(engine.pipeline)`
+                makes once, in `setup`; `None` is `engine.pipeline`.
+            seed: what the global random generators begin with; `None` leaves them to chance.
+
+        Raises:
+            Exception: whatever `work` raises.
+        """
+        if pipeline:
+            put_gates(pipeline)
+        own = self._copy(pipeline)
+        return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
+
+    def close(self) -> None:
+        """Cancel what runs. Nothing can be asked for afterwards."""
+        self._rendezvous.close()
+
+    def _copy(self, pipeline: DiffusionPipeline | None = None, scheduler: str | None = None) -> DiffusionPipeline:
+        stock = pipeline or self.pipeline
+        own = private_copy(stock, make_scheduler(scheduler, getattr(stock, "scheduler", None)))
+        self._embeddings.attach(own)
+        return own
 
 
 def _check_task(pipeline: DiffusionPipeline) -> None:
@@ -113,36 +196,3 @@ def _check_task(pipeline: DiffusionPipeline) -> None:
         raise ModelError(
             f"{type(pipeline).__name__} does not make pictures from text alone: {why}. Choose a text-to-image model."
         )
-
-
-def _draw(pipeline: Any, arguments: dict[str, Any], seed: int) -> Picture:
-    # On the CPU, so that a seed means the same noise on every device.
-    generator = torch.Generator("cpu").manual_seed(seed)
-    devices = [pipeline.device] if pipeline.device.type == "cuda" else []
-    try:
-        # Some schedulers draw from the global generator whatever they are given.
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            result = pipeline(**arguments, generator=generator)
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        torch.cuda.empty_cache()
-        raise OutOfMemory(
-            "This request needs more memory than the device has left. Ask for smaller pictures (width, height)."
-        ) from error
-    checked = getattr(result, "nsfw_content_detected", None)
-    return Picture(result.images[0], seed, withheld=bool(checked and checked[0]))
-
-
-def _report(picture: Picture, index: int, request: TextToImage) -> None:
-    if picture.withheld:
-        _log.warning(
-            "Warning: picture %d (seed %d) is black: the model's safety checker withheld it. "
-            "Try another prompt or seed.",
-            index,
-            picture.seed,
-        )
-    wanted = (request.width or picture.image.width, request.height or picture.image.height)
-    if picture.image.size != wanted:
-        _log.warning("Warning: the model made picture %d %dx%d, not %dx%d.", index, *picture.image.size, *wanted)

@@ -1,9 +1,13 @@
 """Pictures to files."""
 
+import base64
+import io
 import shutil
 import tempfile
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -34,28 +38,38 @@ def save(image: Image.Image, path: Path, quality: int) -> None:
             raise ValueError(f"{ending!r} is not the ending of a format that can be written: {', '.join(FORMATS)}")
 
 
+def data_url(image: Image.Image) -> str:
+    """A picture as text: a data URL with a WebP of middling quality, for previews."""
+    buffer = io.BytesIO()
+    _with_channels(image).save(buffer, "WEBP", quality=60)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
 class OutputFolders:
     """A temporary folder for each request, removed once a server must have read it, the last ones when this ends.
 
-    A server reads the files of a request before it gives the same place to the next one, and some never remove them.
+    A server reads the files of a request when its function has returned, and some servers never remove them.
 
     Args:
-        concurrency: how many requests may run at once.
+        kept: how many folders of requests that have ended are kept: as many as a server may still be reading.
     """
 
-    def __init__(self, concurrency: int = 1) -> None:
+    def __init__(self, kept: int = 64) -> None:
         self._root = tempfile.mkdtemp(prefix="darkroom-")
         weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
-        self._concurrency = concurrency
-        self._folders: deque[Path] = deque()
+        self._kept = kept
+        self._ended: deque[Path] = deque()
 
-    def new(self) -> Path:
-        """An empty folder. Call it when a request begins."""
-        while len(self._folders) >= self._concurrency:
-            shutil.rmtree(self._folders.popleft(), ignore_errors=True)
+    @contextmanager
+    def new(self) -> Iterator[Path]:
+        """An empty folder for the files of a request, which lasts as long as the context."""
         folder = Path(tempfile.mkdtemp(dir=self._root))
-        self._folders.append(folder)
-        return folder
+        try:
+            yield folder
+        finally:
+            self._ended.append(folder)
+            while len(self._ended) > self._kept:
+                shutil.rmtree(self._ended.popleft(), ignore_errors=True)
 
 
 def _with_channels(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import diffusers.utils.logging
 import transformers
@@ -26,30 +27,45 @@ def install() -> None:
 
 @contextmanager
 def once(told: set[str]) -> Iterator[None]:
-    """Keep from the log what is in `told` already, and add to that what is written meanwhile."""
-    _HANDLER.told = told
+    """Keep from the log what is in `told` already, and add to that what is written meanwhile by this context's code."""
+    token = _told.set(told)
     try:
         yield
     finally:
-        _HANDLER.told = None
+        _told.reset(token)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect what this context's code writes meanwhile, whether or not it is kept from the log."""
+    messages: list[str] = []
+    token = _listener.set(messages)
+    try:
+        yield messages
+    finally:
+        _listener.reset(token)
+
+
+def tell(message: str) -> None:
+    """Write a notice, unless it is kept from the log."""
+    if any(phrase in message for phrase in _BESIDE_THE_POINT):
+        return
+    if (listener := _listener.get()) is not None:
+        listener.append(message)
+    if (told := _told.get()) is not None:
+        if message in told:
+            return
+        told.add(message)
+    print(message, file=sys.stderr, flush=True)
 
 
 class _Handler(logging.Handler):
     """Writes to what standard error is at that time; the libraries' own keep to what it was when they were imported."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: set[str] | None = None
-
     def emit(self, record: logging.LogRecord) -> None:
-        message = self.format(record)
-        if any(phrase in message for phrase in _BESIDE_THE_POINT):
-            return
-        if self.told is not None:
-            if message in self.told:
-                return
-            self.told.add(message)
-        print(message, file=sys.stderr, flush=True)
+        tell(self.format(record))
 
 
+_told: ContextVar[set[str] | None] = ContextVar("told", default=None)
+_listener: ContextVar[list[str] | None] = ContextVar("listener", default=None)
 _HANDLER = _Handler()

@@ -1,5 +1,7 @@
 """How far a request is, as lines of its log."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +9,9 @@ from typing import Any
 
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from tqdm import tqdm  # type: ignore[import-untyped]
+
+OnProgress = Callable[[int, int], None]
+"""Told how many denoising steps are done, and of how many, for all pictures of a request."""
 
 _SECONDS_BETWEEN_LINES = 0.5
 
@@ -19,48 +24,71 @@ class Progress:
 
     Args:
         pictures: how many pictures the request makes.
+        on_progress: told of each step.
+        schedule: takes a function with its arguments and calls it where lines are to be written, in the order in which
+            it got them. Pipelines report from the thread that owns the device, which has better to do.
     """
 
-    def __init__(self, pictures: int) -> None:
-        self._pictures = pictures
+    def __init__(
+        self,
+        pictures: int,
+        on_progress: OnProgress | None = None,
+        schedule: Callable[..., Any] = lambda function, *arguments: function(*arguments),
+    ) -> None:
+        self._on_progress = on_progress
+        self._schedule = schedule
+        # Steps of each picture: done, and known of. All of them take the same in the end.
+        self._done = [0] * pictures
+        self._steps = [0] * pictures
         self._finished = 0
-        self._steps = 0
-        self._step = 0
         self._started = time.monotonic()
         self._printed_at = -_SECONDS_BETWEEN_LINES
         self._printed = -1
+        self._told = -1
 
-    def attach(self, pipeline: DiffusionPipeline) -> None:
-        """Let a pipeline, which belongs to one picture, report here."""
-        pipeline.progress_bar = self._start_stage
+    def attach(self, pipeline: DiffusionPipeline, picture: int) -> None:
+        """Let a pipeline, which belongs to the picture of this number, report here."""
+
+        def start_stage(iterable: Iterable[Any] | None = None, total: int | None = None) -> _Stage:
+            steps = total if total is not None else len(list(iterable or ()))
+            self._schedule(self._start_stage, picture, steps)
+            return _Stage(lambda steps: self._schedule(self._advance, picture, steps), iterable, total)
+
+        pipeline.progress_bar = start_stage
         for part in vars(pipeline).values():
             if isinstance(part, DiffusionPipeline):
-                self.attach(part)
+                self.attach(part, picture)
 
-    def finish_picture(self) -> None:
+    def finish_picture(self, picture: int) -> None:
         """Record that a picture is done."""
         self._finished += 1
-        self._step = 0
-        self._print(now=self._finished == self._pictures)
+        self._done[picture] = self._total_of_one
+        self._report(now=self._finished == len(self._done))
 
-    def _start_stage(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> "_Stage":
-        if self._finished == 0:
-            # A pipeline tells how long a stage is when it begins, and all pictures of a request take the same steps.
-            self._steps += total if total is not None else len(list(iterable or ()))
-        self._print()
-        return _Stage(self._advance, iterable, total)
+    @property
+    def _total_of_one(self) -> int:
+        return max(self._steps)
 
-    def _advance(self, steps: float) -> None:
-        self._step = min(self._step + int(steps), self._steps)
-        self._print()
+    def _start_stage(self, picture: int, steps: int) -> None:
+        # A pipeline tells how long a stage is when it begins.
+        self._steps[picture] += steps
+        self._report()
 
-    def _print(self, now: bool = False) -> None:
+    def _advance(self, picture: int, steps: float) -> None:
+        self._done[picture] = min(self._done[picture] + int(steps), self._total_of_one)
+        self._report()
+
+    def _report(self, now: bool = False) -> None:
+        done, total = sum(self._done), self._total_of_one * len(self._done)
+        if not total:
+            return
+        if self._on_progress and done != self._told:
+            self._told = done
+            self._on_progress(done, total)
         elapsed = time.monotonic() - self._started
-        done = self._steps * self._finished + self._step
         due = now or elapsed - self._printed_at >= _SECONDS_BETWEEN_LINES
-        if self._steps and due and done != self._printed:
+        if due and done != self._printed:
             self._printed_at, self._printed = elapsed, done
-            total = self._steps * self._pictures
             print(tqdm.format_meter(done, total, elapsed, ncols=70), file=sys.stderr, flush=True)
 
 

@@ -1,12 +1,14 @@
 """Pictures to files, and the folders that they are put into."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from server.diffusion import FORMATS, OutputFolders, save
+from server.diffusion import FORMATS, OutputFolders, data_url, save
 
 
 @pytest.fixture
@@ -68,20 +70,30 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_folders_of_earlier_requests_are_removed() -> None:
-    folders = OutputFolders()
-    first = folders.new()
-    (first / "picture.png").touch()
-    second = folders.new()
+    folders = OutputFolders(kept=1)
+    with folders.new() as first:
+        (first / "picture.png").touch()
+    assert first.is_dir()
+    with folders.new() as second:
+        assert first.is_dir()
     assert not first.exists()
     assert second.is_dir()
     del folders
     assert not second.exists()
 
 
-def test_folders_of_requests_at_the_same_time_are_kept() -> None:
-    folders = OutputFolders(concurrency=2)
-    first, second = folders.new(), folders.new()
-    assert first.is_dir()
-    folders.new()
-    assert not first.exists()
-    assert second.is_dir()
+def test_folders_of_requests_that_go_on_are_kept() -> None:
+    folders = OutputFolders(kept=1)
+    with folders.new() as long:
+        for _ in range(3):
+            with folders.new():
+                pass
+        assert long.is_dir()
+    assert long.is_dir()
+
+
+def test_a_preview_is_a_picture_in_a_data_url(gradient: Image.Image) -> None:
+    kind, _, content = data_url(gradient).partition(",")
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as read:
+        assert (read.format, read.size) == ("WEBP", gradient.size)

@@ -6,6 +6,7 @@ import numpy as np
 
 from server.diffusion import Engine, TextToImage
 from tests.conftest import ROOT
+from tests.diffusion.drawing import draw
 
 LORA = ROOT / "models" / "emoji-loras" / "pixel-art" / "pytorch_lora_weights.safetensors"
 
@@ -13,18 +14,18 @@ LORA = ROOT / "models" / "emoji-loras" / "pixel-art" / "pytorch_lora_weights.saf
 def test_it_holds_for_every_request_until_it_is_unloaded() -> None:
     engine = Engine(str(ROOT / "models" / "emoji-fast"))
     request = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
-    plain = draw(engine, request)
+    plain = pixels(engine, request)
     engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
-    pixelated = draw(engine, request)
-    assert np.array_equal(draw(engine, request), pixelated)
+    pixelated = pixels(engine, request)
+    assert np.array_equal(pixels(engine, request), pixelated)
     # In pixel art there is less within each square of eight pixels, and more from one to the next.
     assert within_squares(pixelated) < 0.7 * within_squares(plain)
     engine.pipeline.unload_lora_weights()
-    assert np.array_equal(draw(engine, request), plain)
+    assert np.array_equal(pixels(engine, request), plain)
 
 
-def draw(engine: Engine, request: TextToImage) -> np.ndarray:
-    (picture,) = engine.generate(request)
+def pixels(engine: Engine, request: TextToImage) -> np.ndarray:
+    (picture,) = draw(engine, request)
     return np.asarray(picture.image, dtype=np.float64)
 
 

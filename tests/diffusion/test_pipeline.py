@@ -11,6 +11,7 @@ import torch
 
 from server.diffusion import Engine, ModelError, TextToImage
 from server.diffusion.pipeline import _limit_threads, best_device, best_dtype, load, private_copy
+from tests.diffusion.drawing import draw
 from tests.diffusion.tiny_pipelines import diffusers
 
 Tiny = Callable[[str], Path]
@@ -55,7 +56,7 @@ def test_half_precision_weights_are_found_by_their_name(folder: Path, tmp_path: 
     diffusers.StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16).save_pretrained(half, variant="fp16")
     assert (half / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
     request = TextToImage("a red apple", 0, width=64, height=64, num_inference_steps=1)
-    assert list(Engine(str(half)).generate(request))
+    assert draw(Engine(str(half)), request)
 
 
 def _remove(name: str) -> Callable[[Path], object]:

@@ -14,17 +14,17 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_stages_of_a_picture_and_all_pictures_are_one_bar(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(pictures=2)
-    for _ in range(2):
+    for picture in range(2):
         pipeline: Any = SimpleNamespace()
-        progress.attach(pipeline)
+        progress.attach(pipeline, picture)
         assert list(pipeline.progress_bar(["one", "two", "three"])) == ["one", "two", "three"]
         with pipeline.progress_bar(total=2) as bar:
             bar.set_description("decoding")
             bar.update()
             bar.update()
-        progress.finish_picture()
+        progress.finish_picture(picture)
     assert last_line(capsys).startswith("100%|")
-    progress.finish_picture()
+    progress.finish_picture(1)
     assert capsys.readouterr().err == ""
 
 
@@ -32,13 +32,13 @@ def test_a_pipeline_that_counts_more_or_fewer_steps_ends_complete(capsys: pytest
     for steps in (1, 7):
         progress = Progress(pictures=1)
         pipeline: Any = SimpleNamespace()
-        progress.attach(pipeline)
+        progress.attach(pipeline, 0)
         with pipeline.progress_bar(total=4) as bar:
             bar.update(steps)
-        progress.finish_picture()
+        progress.finish_picture(0)
         assert "| 4/4 [" in last_line(capsys)
 
 
 def test_a_pipeline_without_steps_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(pictures=1).finish_picture()
+    Progress(pictures=1).finish_picture(0)
     assert capsys.readouterr().err == ""

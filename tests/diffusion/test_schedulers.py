@@ -8,6 +8,7 @@ import pytest
 
 from server.diffusion import SCHEDULERS, Engine, InputError, TextToImage
 from server.diffusion.schedulers import Scheduler, make_scheduler, usable_schedulers
+from tests.diffusion.drawing import draw
 from tests.diffusion.tiny_pipelines import diffusers
 
 Loaded = Callable[[str], Engine]
@@ -91,7 +92,7 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
                 request = TextToImage(
                     "a red apple", 0, width=size, height=size, num_inference_steps=steps, scheduler=name
                 )
-                [picture] = loaded.generate(request)
+                [picture] = draw(loaded, request)
                 pictures[name] = np.asarray(picture.image, dtype=float) / 255
     finally:
         loaded.pipeline.scheduler = own
@@ -107,5 +108,5 @@ def test_few_steps_are_enough_for_all(model: str, steps: int, engine: Loaded) ->
     size = 512 if model == "sana" else 64
     for name in usable_schedulers(loaded.pipeline.scheduler):
         request = TextToImage("a red apple", 0, width=size, height=size, num_inference_steps=steps, scheduler=name)
-        [picture] = loaded.generate(request)
+        [picture] = draw(loaded, request)
         assert picture.image.getextrema() != ((0, 0),) * 3

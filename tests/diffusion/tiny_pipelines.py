@@ -15,7 +15,7 @@ import torch
 import transformers as untyped_transformers
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram
-from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 
 from tests.conftest import ROOT
 
@@ -217,6 +217,84 @@ def sana() -> Any:
     )
 
 
+def qwen_image() -> Any:
+    """A multi-modal language model as text encoder, an autoencoder of videos, and prompts of any length."""
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": _QWEN_VOCABULARY,
+        "rope_parameters": {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1e6},
+    }
+    vision = {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    }
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    return diffusers.QwenImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=24,
+            z_dim=4,
+            dim_mult=[1, 2, 4, 4],
+            num_res_blocks=1,
+            temperal_downsample=[False, True, True],
+            latents_mean=[0.1, -0.1, 0.0, 0.2],
+            latents_std=[1.0, 0.9, 1.1, 1.0],
+        ),
+        text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config).eval(),
+        tokenizer=_qwen_tokenizer(),
+        transformer=diffusers.QwenImageTransformer2DModel(
+            patch_size=2,
+            in_channels=16,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=3,
+            joint_attention_dim=16,
+            axes_dims_rope=(8, 4, 4),
+        ),
+    )
+
+
+def z_image() -> Any:
+    """A transformer that takes lists of pictures and captions in place of batches."""
+    return diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(latent_channels=16),
+        text_encoder=transformers.Qwen3Model(
+            transformers.Qwen3Config(
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                head_dim=8,
+                vocab_size=_QWEN_VOCABULARY,
+            )
+        ).eval(),
+        tokenizer=_qwen_tokenizer(),
+        transformer=diffusers.ZImageTransformer2DModel(
+            all_patch_size=(2,),
+            all_f_patch_size=(1,),
+            in_channels=16,
+            dim=32,
+            n_layers=2,
+            n_refiner_layers=1,
+            n_heads=2,
+            n_kv_heads=2,
+            cap_feat_dim=16,
+            axes_dims=[8, 4, 4],
+            axes_lens=[256, 32, 32],
+        ),
+    )
+
+
 BUILDERS: dict[str, Callable[[], Any]] = {
     "stable-diffusion": stable_diffusion,
     "stable-diffusion-xl": stable_diffusion_xl,
@@ -224,8 +302,11 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "flux": flux,
     "pixart": pixart,
     "sana": sana,
+    "qwen-image": qwen_image,
+    "z-image": z_image,
 }
 
+_QWEN_VOCABULARY = 259
 _WORDS = ("a", "an", "red", "green", "blue", "apple", "car", "cat", "on", "white", "of", "the")
 
 
@@ -275,6 +356,15 @@ def _t5_tokenizer() -> Any:
 
 def _gemma_tokenizer() -> Any:
     return transformers.GemmaTokenizer(tokenizer_object=_backend(_unigram("<pad>", "<eos>", "<bos>", "<unk>")))
+
+
+def _qwen_tokenizer() -> Any:
+    """Each byte is a token, so that no text is too short for the words of the template that the pipeline leaves out."""
+    tokens = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = transformers.Qwen2Tokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
+    return tokenizer
 
 
 def _unigram(*special: str) -> list[tuple[str, float]]:

@@ -1,0 +1,174 @@
+"""Gates: where a request for pictures leaves its expensive calls to whoever can make them for several at once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, Protocol
+
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from greenlet import getcurrent
+from transformers import PreTrainedModel
+
+
+class Stage(IntEnum):
+    """The part that a call has in making a picture; of those that wait, the lowest come first."""
+
+    PREPARE = 0
+    """Texts and pictures are encoded, once a request."""
+    DECODE = 1
+    """Latents become a picture, once a request."""
+    DENOISE = 2
+    """One denoising step."""
+
+
+class Gate:
+    """One method of a component of a pipeline, such as `unet.forward`.
+
+    Args:
+        name: what it is called in logs, `unet` or `vae.decode`.
+        stage: its part in making a picture.
+        function: the method as it was before the gate was put on it.
+        ignored: arguments that change nothing in its result.
+        dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        function: Callable[..., Any],
+        *,
+        ignored: frozenset[str] = frozenset(),
+        dtype: Callable[[], torch.dtype] | None = None,
+    ) -> None:
+        self.name = name
+        self.stage = stage
+        self.function = function
+        self._ignored = ignored
+        self._dtype = dtype
+        self._parameters = inspect.signature(function).parameters
+        self._signature = inspect.signature(function)
+        self._module: Any = getattr(function, "__self__", None)
+        self._defaults = {name: parameter.default for name, parameter in self._parameters.items()}
+
+    def __repr__(self) -> str:
+        return f"Gate({self.name})"
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters (LoRAs) that the component has; what is recorded of it holds for these alone."""
+        return tuple(getattr(self._module, "peft_config", None) or ())
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name, without those that are the default or ignored.
+
+        Raises:
+            TypeError: the method takes no such arguments.
+        """
+        arguments: dict[str, Any] = {}
+        for name, value in self._signature.bind(*args, **kwargs).arguments.items():
+            match self._parameters[name].kind:
+                case inspect.Parameter.VAR_KEYWORD:
+                    arguments.update(value)
+                case inspect.Parameter.VAR_POSITIONAL:
+                    raise TypeError(f"{self.name} was called with nameless arguments")
+                case _:
+                    arguments[name] = value
+        return {
+            name: self._cast(value)
+            for name, value in arguments.items()
+            if name not in self._ignored and not _is_default(value, self._defaults.get(name, inspect.Parameter.empty))
+        }
+
+    def _cast(self, value: Any) -> Any:
+        if self._dtype and isinstance(value, torch.Tensor) and value.is_floating_point():
+            return value.to(self._dtype())
+        return value
+
+
+class Parking(Protocol):
+    """The greenlet that a request runs in."""
+
+    def park(self, gate: Gate, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Wait until somebody has made this call, and return its result."""
+
+
+def put_gates(pipeline: DiffusionPipeline) -> None:
+    """Put a gate on each component that is worth it. Outside a request they let everything pass.
+
+    Between the calls of one request others are made. So, within a request, a component stays in the type and on the
+    device that it has: pipelines that turn an autoencoder to float32 and back would turn it for everybody.
+    """
+    for name, module in pipeline.components.items():
+        if not isinstance(module, torch.nn.Module) or name == "safety_checker":
+            continue
+        if hasattr(module, "encode") and hasattr(module, "decode"):
+            _put(module, "encode", f"{name}.encode", Stage.PREPARE, dtype=_dtype_of(module))
+            _put(module, "decode", f"{name}.decode", Stage.DECODE, ignored=_ignored(module), dtype=_dtype_of(module))
+        elif isinstance(module, ModelMixin):
+            _put(module, "forward", name, Stage.DENOISE)
+        elif isinstance(module, PreTrainedModel):
+            _put(module, "forward", name, Stage.PREPARE)
+        else:
+            continue
+        _hold(module)
+
+
+def gate_of(module: torch.nn.Module, method: str = "forward") -> Gate | None:
+    """The gate on a method of a component, if it has one."""
+    gate = getattr(getattr(module, method, None), "gate", None)
+    return gate if isinstance(gate, Gate) else None
+
+
+def _put(module: Any, method: str, name: str, stage: Stage, **options: Any) -> None:
+    if gate_of(module, method):
+        return
+    function = getattr(module, method)
+    gate = Gate(name, stage, function, **options)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        request = _request()
+        return request.park(gate, args, kwargs) if request else function(*args, **kwargs)
+
+    call.gate = gate  # type: ignore[attr-defined]
+    setattr(module, method, call)
+
+
+def _hold(module: Any) -> None:
+    if hasattr(module.to, "moves"):
+        return
+    moves = module.to
+
+    @functools.wraps(moves)
+    def to(*args: Any, **kwargs: Any) -> Any:
+        return module if _request() else moves(*args, **kwargs)
+
+    to.moves = moves  # type: ignore[attr-defined]
+    module.to = to
+
+
+def _request() -> Parking | None:
+    current: Any = getcurrent()
+    return current if hasattr(current, "park") else None
+
+
+def _ignored(module: torch.nn.Module) -> frozenset[str]:
+    # These decode without chance, and take a generator only because others need one.
+    deterministic = type(module).__name__.startswith(("AutoencoderKL", "AutoencoderDC", "AutoencoderTiny"))
+    return frozenset({"generator"}) if deterministic else frozenset()
+
+
+def _dtype_of(module: torch.nn.Module) -> Callable[[], torch.dtype]:
+    return lambda: next(module.parameters()).dtype
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (
+        isinstance(value, bool | int | float | str) and type(value) is type(default) and value == default
+    )

@@ -1,0 +1,181 @@
+"""Forward passes: one for several calls, and what is done where that fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from server.diffusion.clock import Clock
+from server.diffusion.gates import Gate
+from server.diffusion.memory import Memory, is_shortage
+from server.diffusion.recordings import Recordings
+from server.diffusion.rows import NotRows, Rows, join, split
+from server.diffusion.threadstate import ThreadState
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that waits at a gate.
+
+    Attributes:
+        gate: which.
+        arguments: by name.
+        rows: the same as rows; `None` where they are none.
+        state: the thread's state in which it was made.
+    """
+
+    gate: Gate
+    arguments: Mapping[str, Any]
+    rows: Rows | None
+    state: ThreadState
+
+    @property
+    def count(self) -> int:
+        """How many rows it has."""
+        return self.rows.count if self.rows else 1
+
+    def joins(self, other: Call) -> bool:
+        """Whether both may be made in one pass."""
+        return (
+            self.gate is other.gate
+            and self.rows is not None
+            and other.rows is not None
+            and self.rows.key == other.rows.key
+            and self.state == other.state
+        )
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A call has returned `value`."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A call has raised `error`."""
+
+    error: BaseException
+
+
+Outcome = Returned | Raised
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is told of each forward pass.
+
+    Attributes:
+        component: the name of its gate, such as `unet` or `vae.decode`.
+        requests: how many calls shared it.
+        rows: how many rows they had.
+        padded_rows: how many rows it was made with.
+        kind: `eager`, `graph` (replayed from a recording) or `compiled` (replayed, of compiled code).
+        started: when the device was asked for it, by `time.perf_counter()`.
+        seconds: how long the device took for it.
+    """
+
+    component: str
+    requests: int
+    rows: int
+    padded_rows: int
+    kind: str
+    started: float
+    seconds: float
+
+
+class Passes:
+    """Makes the passes on one device. All of it belongs to the thread that owns the device.
+
+    Args:
+        device: where the models are.
+        most_rows: how many rows a pass may have.
+        recordings: replays what it can; `None` where nothing is recorded.
+
+    Attributes:
+        on_pass: told of each pass once it has been made.
+    """
+
+    def __init__(self, device: torch.device, most_rows: int, recordings: Recordings | None = None) -> None:
+        self.on_pass: Callable[[Pass], None] | None = None
+        self._most_rows = most_rows
+        self._recordings = recordings
+        self._memory = Memory(device)
+        self._clock: Clock[Pass] = Clock(device)
+        self._alone: set[Gate] = set()
+
+    def most_rows(self, call: Call) -> int:
+        """How many rows a pass of calls like this one may have, by count and by memory."""
+        if call.rows is None or call.gate in self._alone:
+            return 0
+        return self._memory.limit(_kind(call), call.rows.count, self._most_rows)
+
+    def in_flight(self) -> bool:
+        """Whether the device still works on the last pass."""
+        for made in self._clock.reports():
+            if self.on_pass:
+                self.on_pass(made)
+        return self._clock.busy
+
+    def run(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Make calls that may share a pass, in one if that succeeds; what each of them gets.
+
+        An error in a shared pass is answered by making the calls again: by halves where memory is short, else each by
+        itself. So it reaches only the call that it comes from.
+        """
+        gate = calls[0].gate
+        try:
+            with calls[0].state:
+                return [Returned(value) for value in self._make(calls)]
+        except Exception as error:
+            if len(calls) == 1:
+                return [Raised(error)]
+            # Not the error itself: it holds on to what the failed pass has in memory.
+            shortage, no_rows, reason = (
+                is_shortage(error),
+                isinstance(error, NotRows),
+                f"{type(error).__name__}: {error}",
+            )
+        if shortage:
+            torch.cuda.empty_cache()
+            self._memory.shrink(_kind(calls[0]), sum(call.count for call in calls))
+            middle = len(calls) // 2
+            return self.run(calls[:middle]) + self.run(calls[middle:])
+        if no_rows:
+            _log.warning("Warning: requests cannot share a pass of %s (%s).", gate.name, reason)
+            self._alone.add(gate)
+        else:
+            _log.warning(
+                "A pass of %s for %d requests has failed (%s); each is tried alone.", gate.name, len(calls), reason
+            )
+        return [outcome for call in calls for outcome in self.run([call])]
+
+    def _make(self, calls: Sequence[Call]) -> list[Any]:
+        gate, rows = calls[0].gate, [call.rows for call in calls if call.rows]
+        count = sum(call.count for call in calls)
+        recording = self._recordings.find(gate, rows) if self._recordings and rows else None
+        started, stop = time.perf_counter(), self._clock.start()
+        if recording:
+            results = recording.replay(rows)
+        else:
+            with self._memory.measured(_kind(calls[0]), count):
+                if len(calls) == 1:
+                    # Just as the pipeline asked for it.
+                    results = [gate.function(**calls[0].arguments)]
+                else:
+                    results = split(gate.function(**join(rows)), [call.count for call in rows])
+        kind, padded = (recording.kind, recording.count) if recording else ("eager", count)
+        stop(lambda seconds: Pass(gate.name, len(calls), count, padded, kind, started, seconds))
+        return results
+
+
+def _kind(call: Call) -> Hashable:
+    return call.gate, call.rows.key if call.rows else None

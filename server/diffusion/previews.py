@@ -1,0 +1,106 @@
+"""Small pictures of what a request has become so far, straight from its latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+import torch
+from torch.nn.functional import interpolate
+
+from server.diffusion import notices
+from server.diffusion.raster import Raster
+
+Deliver = Callable[[Raster], None]
+"""Takes a preview, a batch of one, on the thread that owns the device."""
+
+_BLOCKS, _BLOCK = 8, 4
+"""The colours that a model's latents are learnt from: so many squares a side, each of so many latents a side."""
+
+
+class Previews:
+    """Turns latents into colours by a linear map, which costs next to nothing.
+
+    How an autoencoder writes colour into its latents is nearly linear. The map is found by least squares, from what the
+    model's own encoder makes of squares of random colours, when the first preview is wanted.
+    """
+
+    def __init__(self) -> None:
+        self._linear: torch.Tensor | None = None
+
+    def attach(
+        self, arguments: Mapping[str, Any], accepted: Container[str], every: int, deliver: Deliver
+    ) -> Mapping[str, Any]:
+        """The arguments of a pipeline's call with which it makes previews, too.
+
+        Args:
+            arguments: those it is called with.
+            accepted: the names that it takes. One that tells nothing of its steps makes no previews, which is said.
+            every: after how many steps each, 1 or more.
+            deliver: takes them.
+        """
+        if "callback_on_step_end" not in accepted:
+            notices.tell("Warning: this model's pipeline does not show its steps: there are no previews.")
+            return arguments
+
+        def on_step_end(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if (step + 1) % every == 0:
+                if self._linear is None:
+                    self._linear = _fit(pipeline.vae)
+                latents = _unpacked(pipeline, tensors["latents"], arguments)
+                deliver(Raster(_colours(latents[:1], self._linear)))
+            return tensors
+
+        return {**arguments, "callback_on_step_end": on_step_end}
+
+
+def _fit(vae: Any) -> torch.Tensor:
+    """The map from latents as pipelines have them to RGB, from 0 to 1, of shape (channels + 1, 3)."""
+    side = _BLOCKS * _BLOCK
+    colours = torch.rand(1, 3, _BLOCKS, _BLOCKS, generator=torch.Generator().manual_seed(0))
+    small = interpolate(colours, size=(side, side), mode="nearest")
+    # How many pixels a latent spans is found out, for autoencoders write it in many ways.
+    probe = _encode(vae, torch.zeros(1, 3, 64, 64))
+    factor = 64 // probe.shape[-1]
+    latents = _encode(vae, interpolate(small * 2 - 1, scale_factor=factor, mode="nearest"))
+    points = _with_one(latents)
+    linear: torch.Tensor = torch.linalg.lstsq(points, small.permute(0, 2, 3, 1).reshape(-1, 3)).solution
+    return linear
+
+
+def _encode(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+    parameter = next(vae.parameters())
+    pixels = pixels.to(parameter.device, parameter.dtype)
+    is_video = "temperal_downsample" in vae.config
+    encoded = vae.encode(pixels.unsqueeze(2) if is_video else pixels)
+    latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latent
+    return _as_pipelines_do(vae, latents.squeeze(2) if is_video else latents).float().cpu()
+
+
+def _as_pipelines_do(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    config = vae.config
+    if "latents_mean" in config and config["latents_mean"] is not None:
+        mean, std = torch.tensor([config["latents_mean"], config["latents_std"]]).to(latents).view(2, 1, -1, 1, 1)
+        return (latents - mean) / std
+    shift, scale = float(config.get("shift_factor") or 0), float(config.get("scaling_factor") or 1)
+    return (latents - shift) * scale
+
+
+def _unpacked(pipeline: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+    if latents.ndim == 3:
+        factor = pipeline.vae_scale_factor
+        own = pipeline.default_sample_size * factor
+        height, width = arguments.get("height") or own, arguments.get("width") or own
+        latents = pipeline._unpack_latents(latents, height, width, factor)
+    return latents.squeeze(2) if latents.ndim == 5 else latents
+
+
+def _colours(latents: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+    _, _, height, width = latents.shape
+    colours = _with_one(latents.float()) @ linear.to(latents.device)
+    return colours.reshape(1, height, width, 3).permute(0, 3, 1, 2).clamp(0, 1)
+
+
+def _with_one(latents: torch.Tensor) -> torch.Tensor:
+    points = latents.permute(0, 2, 3, 1).flatten(0, 2)
+    return torch.cat([points, torch.ones_like(points[:, :1])], dim=1)

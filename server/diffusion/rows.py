@@ -1,0 +1,249 @@
+"""Calls of a model seen as rows of a batch: which may share a pass, how they are joined, what each gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.utils.outputs import BaseOutput
+from transformers.utils.generic import ModelOutput
+
+from server.diffusion.interning import Interned
+
+_UNBATCHED = {"img_ids", "txt_ids", "image_rotary_emb"}
+"""Arguments of transformers that hold positions, the same for each row: they have no batch dimension."""
+
+_ROW_BY_ROW = {"img_shapes", "txt_seq_lens"}
+"""Arguments that are lists with one entry a row, of plain values."""
+
+_TIMESTEPS = {"timestep", "timesteps", "t"}
+"""Where schedulers count in integers or in floats, models compute with floats; as such they can be in one batch."""
+
+
+class NotRows(Exception):
+    """What a model returned does not have a row for each that it was given."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Stands for the tensor or the list of this number; both have an entry a row."""
+
+    number: int
+    of_tensors: bool
+
+
+@dataclass(frozen=True)
+class _Repeated:
+    """Stands for a list of this value, once a row."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One call's arguments.
+
+    Attributes:
+        given: the arguments by name, as they were.
+        count: how many rows they are.
+        key: calls of the same key may share a pass.
+        lasting: whether the key means the same for as long as the process lives.
+        tensors: those that have a row in the batch dimension, each of shape (count, ...).
+        lists: those of length `count` that a model takes instead of a batch.
+        template: the arguments, with slots in place of tensors and lists.
+    """
+
+    given: Mapping[str, Any]
+    count: int
+    key: Hashable
+    lasting: bool
+    tensors: Sequence[torch.Tensor]
+    lists: Sequence[list[Any]]
+    template: Mapping[str, Any]
+
+    def fill(self, tensors: Sequence[torch.Tensor], lists: Sequence[list[Any]], count: int) -> dict[str, Any]:
+        """The arguments of a pass of `count` rows, made of these tensors and lists in place of this call's own."""
+        return {name: _fill(value, tensors, lists, count) for name, value in self.template.items()}
+
+
+def see_rows(arguments: Mapping[str, Any], interned: Interned, layers: Hashable = None) -> Rows | None:
+    """The arguments as rows; `None` where they are none, so that the call has to be made alone.
+
+    Args:
+        layers: tells calls apart that go through other layers.
+        arguments: by name; the first, a tensor with a batch dimension or a list, tells how many rows there are.
+        interned: tells which tensors without a batch dimension are equal.
+    """
+    match next(iter(arguments.values()), None):
+        case torch.Tensor() as first if first.ndim:
+            count = first.shape[0]
+        case list() as first if first and _has_tensors(first):
+            count = len(first)
+        case _:
+            return None
+    reader = _Reader(count, first.device if isinstance(first, torch.Tensor) else None, interned)
+    parts = [(name, *reader.read(name, value)) for name, value in arguments.items()]
+    return Rows(
+        given=arguments,
+        count=count,
+        key=(layers, *((name, key) for name, key, _ in parts)),
+        lasting=reader.lasting,
+        tensors=reader.tensors,
+        lists=reader.lists,
+        template={name: template for name, _, template in parts},
+    )
+
+
+def join(calls: Sequence[Rows]) -> dict[str, Any]:
+    """The arguments of one pass for calls of the same key, row after row."""
+    first = calls[0]
+    tensors = [torch.cat(parts) for parts in zip(*(call.tensors for call in calls), strict=True)]
+    lists = [[item for part in parts for item in part] for parts in zip(*(call.lists for call in calls), strict=True)]
+    return first.fill(tensors, lists, sum(call.count for call in calls))
+
+
+def split(result: Any, counts: Sequence[int]) -> list[Any]:
+    """What each call gets of the result of a shared pass.
+
+    Args:
+        result: tensors with a batch dimension, or lists with an entry a row, in whatever outputs, tuples and dicts.
+        counts: the rows of each call, in order. They may be fewer than the pass had; the rest is left out.
+
+    Raises:
+        NotRows: there is something in it that is neither.
+    """
+    match result:
+        case torch.Tensor() if result.ndim and result.shape[0] >= sum(counts):
+            return list(torch.split(result[: sum(counts)], list(counts)))
+        case DiagonalGaussianDistribution():
+            parts = split(result.parameters, counts)
+            return [DiagonalGaussianDistribution(part, result.deterministic) for part in parts]
+        case ModelOutput() | BaseOutput():
+            fields = {name: split(value, counts) for name, value in result.items()}
+            return [
+                type(result)(**{name: parts[index] for name, parts in fields.items()}) for index in range(len(counts))
+            ]
+        case dict():
+            fields = {name: split(value, counts) for name, value in result.items()}
+            return [{name: parts[index] for name, parts in fields.items()} for index in range(len(counts))]
+        case list() if len(result) >= sum(counts) and not all(_is_batch(item, sum(counts)) for item in result):
+            starts = [sum(counts[:index]) for index in range(len(counts))]
+            return [result[start : start + count] for start, count in zip(starts, counts, strict=True)]
+        case tuple() | list():
+            items = [split(item, counts) for item in result]
+            return [type(result)(parts[index] for parts in items) for index in range(len(counts))]
+        case None | bool() | int() | float() | str():
+            return [result] * len(counts)
+    raise NotRows(f"{type(result).__name__} cannot be split into rows")
+
+
+def buffers(example: Rows, count: int) -> list[torch.Tensor]:
+    """Memory for the tensors of a call of `count` rows, filled with those of the example over and over."""
+    return [
+        torch.cat([tensor[:1].expand(count, *tensor.shape[1:])]).contiguous(memory_format=_format(tensor))
+        for tensor in example.tensors
+    ]
+
+
+def possible_counts(counts: Sequence[int], rows: int) -> list[int]:
+    """Of these numbers of rows, in ascending order, those that passes have whose calls have `rows` each."""
+    sums = range(rows, counts[-1] + 1, rows)
+    return sorted({next(count for count in counts if count >= total) for total in sums})
+
+
+class _Reader:
+    def __init__(self, count: int, device: torch.device | None, interned: Interned) -> None:
+        self.lasting = True
+        self.tensors: list[torch.Tensor] = []
+        self.lists: list[list[Any]] = []
+        self._count = count
+        self._device = device
+        self._interned = interned
+
+    def read(self, name: str, value: Any) -> tuple[Hashable, Any]:
+        """The part of the key, and of the template, for a value anywhere in the argument `name`."""
+        if name in _TIMESTEPS and isinstance(value, int | float) and not isinstance(value, bool) and self._device:
+            value = torch.tensor(float(value), device=self._device)
+        match value:
+            case torch.Tensor():
+                return self._read_tensor(name, value)
+            case list() if len(value) == self._count and _has_tensors(value) and not self._are_batches(value):
+                slot = _Slot(len(self.lists), of_tensors=False)
+                self.lists.append(value)
+                return ("list", *dict.fromkeys(map(_shape_of_entry, value))), slot
+            case list() if name in _ROW_BY_ROW and len(value) == self._count and all(v == value[0] for v in value):
+                key, _ = self.read("", value[0])
+                return ("each", key), _Repeated(value[0])
+            case list() | tuple():
+                parts = [self.read(name, item) for item in value]
+                return (type(value), *(key for key, _ in parts)), type(value)(template for _, template in parts)
+            case dict():
+                items = {key: self.read(str(key), item) for key, item in value.items()}
+                return (
+                    ("dict", *((key, part) for key, (part, _) in sorted(items.items(), key=lambda item: str(item[0])))),
+                    {key: template for key, (_, template) in items.items()},
+                )
+            case None | bool() | int() | float() | str() | torch.dtype() | torch.device():
+                return (type(value), value), value
+        self.lasting = False
+        return ("object", id(value)), value
+
+    def _read_tensor(self, name: str, value: torch.Tensor) -> tuple[Hashable, Any]:
+        if name in _TIMESTEPS and not value.is_floating_point():
+            value = value.float()
+        if name not in _UNBATCHED:
+            if value.ndim == 0:
+                value = value.expand(self._count)
+            elif value.shape[0] == 1:
+                value = value.expand(self._count, *value.shape[1:])
+            if value.shape[0] == self._count:
+                slot = _Slot(len(self.tensors), of_tensors=True)
+                self.tensors.append(value)
+                return (value.dtype, value.device, *value.shape[1:]), slot
+        value = self._interned.find(value)
+        # The interned one outlives this call, but not for ever.
+        return ("shared", id(value)), value
+
+    def _are_batches(self, items: Sequence[Any]) -> bool:
+        return all(_is_batch(item, self._count) for item in items)
+
+
+def _is_batch(item: Any, count: int) -> bool:
+    return isinstance(item, torch.Tensor) and item.ndim > 0 and item.shape[0] == count
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) or (
+        isinstance(value, list | tuple) and len(value) > 0 and any(map(_has_tensors, value))
+    )
+
+
+def _shape_of_entry(entry: Any) -> Hashable:
+    """What entries of a list have to have in common; a model that takes captions as lists takes any length."""
+    if isinstance(entry, torch.Tensor):
+        shape = entry.shape[1:] if entry.ndim == 2 else entry.shape
+        return (entry.dtype, entry.device, entry.ndim, *shape)
+    return tuple(map(_shape_of_entry, entry)) if isinstance(entry, list | tuple) else (type(entry), entry)
+
+
+def _fill(template: Any, tensors: Sequence[torch.Tensor], lists: Sequence[list[Any]], count: int) -> Any:
+    match template:
+        case _Slot(number=number, of_tensors=True):
+            return tensors[number]
+        case _Slot(number=number):
+            return lists[number]
+        case _Repeated(value=value):
+            return [value] * count
+        case list() | tuple():
+            return type(template)(_fill(item, tensors, lists, count) for item in template)
+        case dict():
+            return {key: _fill(item, tensors, lists, count) for key, item in template.items()}
+    return template
+
+
+def _format(tensor: torch.Tensor) -> torch.memory_format:
+    channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last and not tensor.is_contiguous() else torch.contiguous_format
