@@ -54,7 +54,7 @@ def _section(command: Callable[..., None]) -> Callable[..., None]:
         except OutOfTime as over:
             say(f"{name}: {over}")
         except Exception:
-            traceback.print_exc()
+            traceback.print_exc(file=sys.stdout)
             session.failed = True
         say(f"{name}: took {time.perf_counter() - started:.0f} s")
 

@@ -91,10 +91,15 @@ async def _join(engine: MeasuredEngine, plan: Plan, running: int) -> dict[str, A
 
 
 async def _first_shared(engine: MeasuredEngine, requests: int, since: float) -> passes.Pass:
-    """The first denoising pass for so many requests that was begun at that moment or later."""
-    while True:
+    """The first denoising pass for so many requests that was begun at that moment or later.
+
+    Raises:
+        RuntimeError: there is none for a long time: they do not share passes.
+    """
+    for _ in range(6000):
         for made in engine.passes:
             if made.denoises and made.requests == requests and made.started >= since:
                 return made
         # An engine may tell of a pass some time after it has been made.
         await asyncio.sleep(0.01)
+    raise RuntimeError(f"{requests} requests run, but no pass is for all of them")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,10 +53,19 @@ class Session:
 
 
 def _call(function: Callable[..., None], *arguments: Any) -> None:
-    try:
-        function(*arguments)
-    except OutOfTime as over:
-        say(str(over))
+    """Call a function whose standard error, where models report their progress, is only shown if it fails."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            function(*arguments)
+        except OutOfTime as over:
+            say(str(over))
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            log.seek(0)
+            say(log.read()[-4000:])
+            sys.exit(1)
 
 
 def _build(name: str, cache: Path) -> None:

@@ -134,7 +134,7 @@ class _Soak:
     def _compare(self, drawn: Sequence[bytes], expected: Sequence[bytes]) -> None:
         for picture, reference in zip(drawn, expected, strict=True):
             self.counts["compared"] += 1
-            distance = _decibels_lost(picture, reference) if self.on_gpu else _levels_apart(picture, reference)
+            distance = decibels_lost(picture, reference) if self.on_gpu else levels_apart(picture, reference)
             self.worst = max(self.worst, distance)
             if distance > (-_DECIBELS if self.on_gpu else _LEVELS):
                 raise WrongAnswer(f"a picture differs from the same alone ({distance:g})")
@@ -167,10 +167,10 @@ async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu:
         "minutes": (ended - began) / 60,
         **counts,
         "worst": soak.worst if math.isfinite(soak.worst) else None,
-        **_growth(memory, "memory"),
+        **growth(memory, "memory"),
     }
     readings = [(sample.at, sample.memory) for sample in gpu.samples if began <= sample.at <= ended]
-    return figures | (_growth(readings, "gpu_memory") if readings else {})
+    return figures | (growth(readings, "gpu_memory") if readings else {})
 
 
 def _inputs(plan: Plan, number: int, random: Random) -> dict[str, Any]:
@@ -196,7 +196,7 @@ async def _watch(server: Server, memory: list[tuple[float, float]]) -> None:
         await asyncio.sleep(1)
 
 
-def _growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
+def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
     """How much memory was held soon after the beginning and at the end: medians over a tenth of the time each.
 
     The first minute, or of a short run the first fifth, does not count: caches fill and allocators take their part.
@@ -209,11 +209,11 @@ def _growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, flo
     return {f"{name}_gib": late, f"{name}_growth": late / early - 1}
 
 
-def _levels_apart(picture: bytes, reference: bytes) -> float:
+def levels_apart(picture: bytes, reference: bytes) -> float:
     return float(numpy.abs(pixels(picture).astype(int) - pixels(reference).astype(int)).max())
 
 
-def _decibels_lost(picture: bytes, reference: bytes) -> float:
+def decibels_lost(picture: bytes, reference: bytes) -> float:
     """The peak signal-to-noise ratio, negative so that less is better."""
     error = numpy.square(pixels(picture).astype(float) - pixels(reference).astype(float)).mean()
     return float(10 * numpy.log10(error / 255**2)) if error else float("-inf")
