@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import fmean
 
-_QUERY = "utilization.gpu,memory.used,power.draw,clocks.sm"
+_QUERY = "timestamp,utilization.gpu,memory.used,power.draw,clocks.sm"
 _INTERVAL = 0.2
 
 
@@ -66,7 +67,7 @@ def sampling_gpu() -> Iterator[GpuUse]:
         "--id=0",
         f"--query-gpu={_QUERY}",
         "--format=csv,noheader,nounits",
-        f"-lms={_INTERVAL * 1e3:.0f}",
+        f"--loop-ms={_INTERVAL * 1e3:.0f}",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         reading = threading.Thread(target=_read, args=(process, use.samples), daemon=True)
@@ -79,16 +80,25 @@ def sampling_gpu() -> Iterator[GpuUse]:
 
 
 def _read(process: subprocess.Popen[str], samples: list[Sample]) -> None:
+    # What nvidia-smi notes is the time of day; when a line arrives here says less, for it comes through a buffer.
+    since = time.time() - time.perf_counter()
     for line in process.stdout or ():
-        sample = parse(line, time.perf_counter())
+        sample = parse(line, since)
         if sample is not None:
             samples.append(sample)
 
 
-def parse(line: str, at: float) -> Sample | None:
-    """One line of nvidia-smi's table; `None` where it is no reading: the program may be there without a GPU."""
+def parse(line: str, since: float) -> Sample | None:
+    """One line of nvidia-smi's table; `None` where it is no reading: the program may be there without a GPU.
+
+    Args:
+        line: as it prints it.
+        since: the time of day, as `time.time()` tells it, at which `time.perf_counter()` was 0.
+    """
+    moment, _, rest = line.partition(",")
     try:
-        busy, memory, watts, clock = map(float, line.split(","))
+        at = datetime.strptime(moment, "%Y/%m/%d %H:%M:%S.%f").timestamp() - since
+        busy, memory, watts, clock = map(float, rest.split(","))
     except ValueError:
         return None
     return Sample(at, busy / 100, memory / 1024, watts, clock)

@@ -175,7 +175,8 @@ async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu:
 
 def _inputs(plan: Plan, number: int, random: Random) -> dict[str, Any]:
     inputs = plan.workload.request(number, mixed=True)
-    side = plan.workload.size * 2 // 3 // 64 * 64
+    # No smaller than predict.py takes.
+    side = max(64, plan.workload.size * 2 // 3 // 64 * 64)
     return inputs | {
         "width": random.choice((plan.workload.size, side)),
         "height": random.choice((plan.workload.size, side)),
@@ -197,15 +198,14 @@ async def _watch(server: Server, memory: list[tuple[float, float]]) -> None:
 
 
 def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
-    """How much memory was held soon after the beginning and at the end: medians over a tenth of the time each.
+    """How much memory was held soon after the beginning and at the end: medians of a tenth of the readings each.
 
     The first minute, or of a short run the first fifth, does not count: caches fill and allocators take their part.
     """
     begin, end = readings[0][0], readings[-1][0]
-    settled = begin + min(60.0, (end - begin) / 5)
-    tenth = (end - begin) / 10
-    early = median(value for at, value in readings if settled <= at <= settled + tenth)
-    late = median(value for at, value in readings if at >= end - tenth)
+    settled = [value for at, value in readings if at >= begin + min(60.0, (end - begin) / 5)]
+    tenth = max(1, len(settled) // 10)
+    early, late = median(settled[:tenth]), median(settled[-tenth:])
     return {f"{name}_gib": late, f"{name}_growth": late / early - 1}
 
 

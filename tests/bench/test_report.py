@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ def test_measurements_are_added_and_printed(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_line_of_nvidia_smi() -> None:
-    assert parse("97, 40960, 512.33, 1755\n", at=3.0) == Sample(3.0, 0.97, 40.0, 512.33, 1755.0)
-    assert parse("NVIDIA-SMI has failed\n", at=3.0) is None
+    moment = datetime(2026, 11, 24, 12, 30, 15, 250_000)
+    line = "2026/11/24 12:30:15.250, 97, 40960, 512.33, 1755\n"
+    assert parse(line, since=moment.timestamp() - 3) == Sample(3.0, 0.97, 40.0, 512.33, 1755.0)
+    assert parse("NVIDIA-SMI has failed\n", since=0) is None
+    assert parse("2026/11/24 12:30:15.250, 97, [N/A], [N/A], 1755\n", since=0) is None
 
 
 def test_gpu_figures_are_those_of_the_time_asked_for() -> None:
