@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.report import read
+from tests.conftest import ROOT
+
+
+def _bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--model", "sd3", "http"], "'sd3' is not one of 'sd21', 'sdxl', 'flux', 'emoji', 'emoji-fast'"),
+        (["http", "--callers", "1,none"], "'1,none' should be positive integers, as in 1,8,32"),
+        (["http", "--callers", "0"], "'0' should be positive integers"),
+        (["--seconds", "0", "http"], "0.0 is not in the range x>=0.1"),
+        (["measure"], "No such command 'measure'"),
+    ],
+)
+def test_a_mistake_is_explained(arguments: list[str], complaint: str) -> None:
+    result = _bench(*arguments)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    """Most sections, as small as it gets."""
+    out = tmp_path / "results.json"
+    small = ["--model", "emoji-fast", "--step-count", "1", "--size", "64", "--seconds", "0.1", "--rounds", "1"]
+    sections = ["reference", "http", "--callers", "2", "engine", "--callers", "1,2", "--steps", "same"]
+    sections += ["together", "--repeats", "1", "soak", "--for", "0.05", "check"]
+    result = _bench(*small, "--out", out, *sections)
+    assert result.returncode == 0, result.stdout + result.stderr
+    runs = read(out)
+    measured = {run["section"] for run in runs}
+    assert measured == {"reference", "loaded", "http", "engine", "passes", "ceiling", "together", "soak"}
+    assert all(
+        run["images_per_second"] > 0 and run["p99"] >= run["p50"] > 0 for run in runs if "p50" in run and "p99" in run
+    )
+    [soak] = [run for run in runs if run["section"] == "soak"]
+    assert (soak["wrong"], soak["stuck"]) == (0, 0)
+    assert soak["compared"] > 0
+    assert "| SD 2.1, 8 clients: images/s of the reference | at least 7 (10.5) | not measured |" in result.stdout
+
+
+def test_a_section_that_fails_does_not_stop_the_next_and_is_told(tmp_path: Path) -> None:
+    result = _bench("--model", "emoji-fast", "--size", "100", "--out", tmp_path / "r.json", "engine", "check")
+    assert result.returncode == 1
+    assert "width: 100 is not a multiple of 8" in result.stdout
+    assert "| Check |" in result.stdout
+
+
+def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path) -> None:
+    result = _bench("--minutes", "0.01", "--out", tmp_path / "r.json", "--model", "emoji-fast", "join", "soak")
+    assert result.returncode == 0
+    assert "soak: skipped, the time is up" in result.stdout
+    assert "no request could join before the time was up" in result.stdout or "join: took" in result.stdout
