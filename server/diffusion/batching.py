@@ -151,7 +151,11 @@ class Rendezvous:
         torch.set_grad_enabled(False)
         try:
             while not self._closed:
-                self._receive(block=not self._running)
+                if self._running:
+                    self._receive(block=False)
+                else:
+                    # The last passes are reported when they have ended.
+                    self._receive(block=True, timeout=_GLANCE_SECONDS if self._passes.in_flight() else None)
                 self._admit()
                 while self._runnable:
                     self._resume(*self._runnable.popleft())

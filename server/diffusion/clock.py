@@ -47,6 +47,6 @@ class Clock(Generic[_T]):
         return ended
 
     @property
-    def busy(self) -> bool:
-        """Whether something had not ended when `reports` was last called."""
-        return bool(self._running)
+    def running(self) -> int:
+        """How many pieces of work had not ended when `reports` was last called."""
+        return len(self._running)

@@ -109,7 +109,9 @@ class Compiler:
         started = time.monotonic()
         function, ready = self._functions[gate], self._ready[gate, example.key]
         # Beginning with more rows than one, so that the code is made for any number of them.
-        counts = sorted(possible_counts(self._counts, example.count), key=lambda count: (count == 1, count))
+        counts = sorted(
+            possible_counts(self._counts, example.count, self._counts[-1]), key=lambda count: (count == 1, count)
+        )
         with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
             for count in counts:
                 tensors = buffers(example, count)
@@ -119,4 +121,6 @@ class Compiler:
                 function(**example.fill(tensors, [], count))
                 torch.cuda.current_stream().synchronize()
                 ready.add(count)
+        # What it needed beside the models was in memory that nobody else uses.
+        torch.cuda.empty_cache()
         _log.info("%s is compiled (%.0f s).", gate.name, time.monotonic() - started)

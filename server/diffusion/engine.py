@@ -119,7 +119,7 @@ class Engine:
             self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
         if self._compiler and self._mode is CompileMode.WAIT:
             self._compiler.wait()
-            self._rendezvous.submit(self._recordings.complete).result()
+        self._rendezvous.submit(self._recordings.complete).result()
 
     def generate(
         self,

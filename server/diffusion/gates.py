@@ -14,6 +14,9 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from greenlet import getcurrent
 from transformers import PreTrainedModel
 
+_DECODED_LATENTS = 128 * 128
+"""The latents that are decoded in one pass: those of one picture of 1024x1024, or of four of 512x512."""
+
 
 class Stage(IntEnum):
     """The part that a call has in making a picture; of those that wait, the lowest come first."""
@@ -58,6 +61,15 @@ class Gate:
 
     def __repr__(self) -> str:
         return f"Gate({self.name})"
+
+    def most_rows(self, first: torch.Tensor | None, most: int) -> int:
+        """How many rows a pass may have whose calls begin with an argument like `first`.
+
+        A card is busy with few large pictures to decode; more of them only make others wait.
+        """
+        if self.stage is not Stage.DECODE or first is None:
+            return most
+        return max(1, min(most, _DECODED_LATENTS // max(1, first.shape[-1] * first.shape[-2])))
 
     @property
     def adapters(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from server.diffusion.rows import NotRows, Rows, join, split
 from server.diffusion.threadstate import ThreadState
 
 _log = logging.getLogger(__name__)
+
+_LEAD_SECONDS = 0.002
+"""How long before the end of a pass the next one is asked for, so that the device finds it when it is done."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +115,26 @@ class Passes:
         self._memory = Memory(device)
         self._clock: Clock[Pass] = Clock(device)
         self._alone: set[Gate] = set()
+        # Of passes that are replayed: how long such a one took, and when the last that was asked for should end.
+        self._usual_seconds: dict[Hashable, float] = {}
+        self._last_seconds = math.inf
+        self._due = math.inf
 
     def most_rows(self, call: Call) -> int:
         """How many rows a pass of calls like this one may have, by count and by memory."""
         if call.rows is None or call.gate in self._alone:
             return 0
-        return self._memory.limit(_kind(call), call.rows.count, self._most_rows)
+        most = call.gate.most_rows(call.rows.first, self._most_rows)
+        return self._memory.limit(_kind(call), call.rows.count, most)
 
     def in_flight(self) -> bool:
-        """Whether the device still works on the last pass."""
+        """Whether the device still works on the last pass, and is not about to end it."""
         for made in self._clock.reports():
+            # What is left began when this ended.
+            self._due = time.perf_counter() + self._last_seconds
             if self.on_pass:
                 self.on_pass(made)
-        return self._clock.busy
+        return self._clock.running > 1 or (self._clock.running == 1 and time.perf_counter() < self._due - _LEAD_SECONDS)
 
     def run(self, calls: Sequence[Call]) -> list[Outcome]:
         """Make calls that may share a pass, in one if that succeeds; what each of them gets.
@@ -173,7 +184,16 @@ class Passes:
                 else:
                     results = split(gate.function(**join(rows)), [call.count for call in rows])
         kind, padded = (recording.kind, recording.count) if recording else ("eager", count)
-        stop(lambda seconds: Pass(gate.name, len(calls), count, padded, kind, started, seconds))
+        usual = (_kind(calls[0]), padded, kind)
+
+        def report(seconds: float) -> Pass:
+            if recording:
+                self._usual_seconds[usual] = seconds
+            return Pass(gate.name, len(calls), count, padded, kind, started, seconds)
+
+        stop(report)
+        self._last_seconds = self._usual_seconds.get(usual, math.inf)
+        self._due = max(self._due if self._clock.running else 0.0, time.perf_counter()) + self._last_seconds
         return results
 
 

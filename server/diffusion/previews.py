@@ -81,10 +81,9 @@ def _as_pipelines_do(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     config = vae.config
     if "latents_mean" in config and config["latents_mean"] is not None:
         mean, std = torch.tensor([config["latents_mean"], config["latents_std"]]).to(latents).view(2, 1, -1, 1, 1)
-        return (latents - mean) / std
-    shift, scale = float(config.get("shift_factor") or 0), float(config.get("scaling_factor") or 1)
-    normalized: torch.Tensor = (latents - shift) * scale
-    return normalized
+        return torch.div(latents - mean, std)
+    shift, scale = config.get("shift_factor") or 0.0, config.get("scaling_factor") or 1.0
+    return torch.mul(latents - shift, scale)
 
 
 def _unpacked(pipeline: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:

@@ -22,7 +22,7 @@ from server.diffusion.rows import Rows, buffers, possible_counts, split
 
 _log = logging.getLogger(__name__)
 
-LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 """The numbers of rows that passes are recorded for."""
 
 _MOST = 96
@@ -96,6 +96,7 @@ class Recordings:
         self._pool = torch.cuda.graph_pool_handle()
         self._seen: set[Hashable] = set()
         self._refused: set[Hashable] = set()
+        self._examples: dict[Hashable, tuple[Gate, Rows]] = {}
         self._recordings: OrderedDict[Hashable, Recording] = OrderedDict()
 
     def find(self, gate: Gate, calls: Sequence[Rows]) -> Recording | None:
@@ -104,6 +105,7 @@ class Recordings:
         kind = (gate, example.key)
         if count is None or not example.lasting or example.lists or kind in self._refused:
             return None
+        self._examples.setdefault(kind, (gate, example))
         compiled = self._compiler.find(gate, example, count) if self._compiler else None
         name = (*kind, count)
         recording = self._recordings.get(name)
@@ -116,20 +118,22 @@ class Recordings:
         return self._record(gate, example, count, compiled)
 
     def complete(self) -> None:
-        """Record every number of rows that passes of the kinds recorded so far can have."""
-        for known in list(self._recordings.values()):
-            gate, example = known.gate, known.example
-            for count in possible_counts(self._counts, example.count):
+        """Record every number of rows that passes of the kinds seen so far can have."""
+        for gate, example in self._examples.values():
+            most = gate.most_rows(example.first, self._counts[-1])
+            for count in possible_counts(self._counts, example.count, most):
                 compiled = self._compiler.find(gate, example, count) if self._compiler else None
                 recording = self._recordings.get((gate, example.key, count))
                 if recording is None or (compiled and recording.kind != "compiled"):
                     self._record(gate, example, count, compiled)
+        torch.cuda.empty_cache()
 
     def forget(self) -> None:
         """Drop everything: the weights or the layers have changed."""
         self._recordings.clear()
         self._seen.clear()
         self._refused.clear()
+        self._examples.clear()
         if self._compiler:
             self._compiler.forget()
 

@@ -64,6 +64,11 @@ class Rows:
     lists: Sequence[list[Any]]
     template: Mapping[str, Any]
 
+    @property
+    def first(self) -> torch.Tensor | None:
+        """The first argument, where it is a tensor."""
+        return self.tensors[0] if self.tensors else None
+
     def fill(self, tensors: Sequence[torch.Tensor], lists: Sequence[list[Any]], count: int) -> dict[str, Any]:
         """The arguments of a pass of `count` rows, made of these tensors and lists in place of this call's own."""
         return {name: _fill(value, tensors, lists, count) for name, value in self.template.items()}
@@ -148,9 +153,9 @@ def buffers(example: Rows, count: int) -> list[torch.Tensor]:
     ]
 
 
-def possible_counts(counts: Sequence[int], rows: int) -> list[int]:
-    """Of these numbers of rows, in ascending order, those that passes have whose calls have `rows` each."""
-    sums = range(rows, counts[-1] + 1, rows)
+def possible_counts(counts: Sequence[int], rows: int, most: int) -> list[int]:
+    """Of these numbers of rows, in ascending order, those of passes of up to `most` whose calls have `rows` each."""
+    sums = range(rows, max(rows, most) + 1, rows)
     return sorted({next(count for count in counts if count >= total) for total in sums})
 
 
