@@ -212,23 +212,24 @@ class Rendezvous:
 
     def _advance(self) -> None:
         """Make the next pass, or look for newcomers while the device is busy with the last one."""
-        calls = self._choose()
-        gate = next(iter(calls.values())).gate
-        if gate.stage is Stage.DENOISE and self._passes.in_flight():
+        stage = self._next_stage()
+        if stage is Stage.DENOISE and self._passes.in_flight():
             # Deciding late, when the device is about to be free, lets those that come in the meantime join.
             self._receive(block=True, timeout=_GLANCE_SECONDS)
             return
+        calls = self._choose(stage)
         for request in calls:
             del self._parked[request]
-        self._last_stage = gate.stage
+        self._last_stage = stage
         outcomes = self._passes.run(list(calls.values()))
         self._runnable.extend(zip(calls, outcomes, strict=True))
 
-    def _choose(self) -> dict[_Request, Call]:
+    def _next_stage(self) -> Stage:
         stages = {call.gate.stage for call in self._parked.values()}
         stage = min(stages)
-        if stage is Stage.DECODE and self._last_stage is Stage.DECODE:
-            stage = max(stages)
+        return max(stages) if stage is Stage.DECODE and self._last_stage is Stage.DECODE else stage
+
+    def _choose(self, stage: Stage) -> dict[_Request, Call]:
         oldest = next(call for call in self._parked.values() if call.gate.stage is stage)
         group: dict[_Request, Call] = {}
         room = self._passes.most_rows(oldest)

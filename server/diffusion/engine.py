@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from server.diffusion.compiler import CompileMode, Compiler
 from server.diffusion.defaults import accepted_arguments, recommended_arguments
 from server.diffusion.embeddings import Embeddings
 from server.diffusion.errors import ModelError
-from server.diffusion.gates import put_gates
+from server.diffusion.gates import Stage, put_gates
 from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
 from server.diffusion.hub import locate
 from server.diffusion.optimizations import optimize
@@ -117,9 +118,14 @@ class Engine:
         self._rendezvous.submit(self._recordings.forget).result()
         with explaining_shortage():
             self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
-        if self._compiler and self._mode is CompileMode.WAIT:
-            self._compiler.wait()
-        self._rendezvous.submit(self._recordings.complete).result()
+        stages = {Stage.PREPARE, Stage.DECODE, Stage.DENOISE}
+        if self._compiler:
+            if self._mode is CompileMode.WAIT:
+                self._compiler.wait()
+            else:
+                # What denoises is recorded once it is compiled, as it comes up.
+                stages.remove(Stage.DENOISE)
+        self._rendezvous.submit(partial(self._recordings.complete, *stages)).result()
 
     def generate(
         self,

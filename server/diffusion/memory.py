@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +11,8 @@ import torch
 
 _SHARE = 0.9
 """How much of what is free a pass may be expected to need."""
+
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -29,15 +33,24 @@ class Memory:
         self._device = device
         self._bytes_a_row: dict[Hashable, float] = {}
         self._most: dict[Hashable, int] = {}
+        self._free = 0
+        self._looked_at = -math.inf
 
     def limit(self, kind: Hashable, least: int, most: int) -> int:
         """How many rows a pass may have now, between `least` and `most`."""
         rows = self._most.get(kind, most)
         if a_row := self._bytes_a_row.get(kind):
-            reserved = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-            free = torch.cuda.mem_get_info(self._device)[0] + reserved
-            rows = min(rows, int(_SHARE * free / a_row))
+            rows = min(rows, int(_SHARE * self._look() / a_row))
         return max(least, min(rows, most))
+
+    def _look(self) -> int:
+        # The driver takes half a millisecond to tell, much of what a pass of a small model takes.
+        now = time.monotonic()
+        if now - self._looked_at > _SECONDS_BETWEEN_LOOKS:
+            reserved = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+            self._free = torch.cuda.mem_get_info(self._device)[0] + reserved
+            self._looked_at = now
+        return self._free
 
     @contextmanager
     def measured(self, kind: Hashable, rows: int) -> Iterator[None]:

@@ -16,7 +16,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from server.diffusion.compiler import Compiler
-from server.diffusion.gates import Gate
+from server.diffusion.gates import Gate, Stage
 from server.diffusion.memory import is_shortage
 from server.diffusion.rows import Rows, buffers, possible_counts, split
 
@@ -57,9 +57,8 @@ class Recording:
         warm = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         warm.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(warm):
-            # Libraries choose their kernels, and allocate what they need, on the first calls.
-            for _ in range(2):
-                function(**arguments)
+            # Libraries choose their kernels, and allocate what they need, on the first call.
+            function(**arguments)
         torch.cuda.current_stream().wait_stream(warm)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
@@ -117,9 +116,11 @@ class Recordings:
             return None
         return self._record(gate, example, count, compiled)
 
-    def complete(self) -> None:
-        """Record every number of rows that passes of the kinds seen so far can have."""
+    def complete(self, *stages: Stage) -> None:
+        """Record every number of rows that passes of the kinds seen so far, in these parts of the work, can have."""
         for gate, example in self._examples.values():
+            if gate.stage not in stages:
+                continue
             most = gate.most_rows(example.first, self._counts[-1])
             for count in possible_counts(self._counts, example.count, most):
                 compiled = self._compiler.find(gate, example, count) if self._compiler else None
