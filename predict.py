@@ -49,12 +49,7 @@ class Predictor(BasePredictor):
             ge=64,
             le=2048,
         ),
-        height: int | None = Input(
-            description="Height in pixels; see width.",
-            default=None,
-            ge=64,
-            le=2048,
-        ),
+        height: int | None = Input(description="Height in pixels; see width.", default=None, ge=64, le=2048),
         num_outputs: int = Input(
             description="How many pictures to make, each another take on the same prompt. The time grows with them.",
             default=1,
@@ -149,5 +144,6 @@ class Predictor(BasePredictor):
                     path = folder / f"out-{len(paths)}.{output_format}"
                     await asyncio.to_thread(save, picture.image, path, output_quality)
                     paths.append(Path(path))
-        scope.metrics.delete("preview")
+        if preview_interval:
+            scope.metrics.delete("preview")
         return paths

@@ -1,6 +1,7 @@
 """The predictor at the top, with the embedded model."""
 
 import ast
+import asyncio
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +16,14 @@ from PIL import Image
 
 import server.cog
 from server.cog.scope import Scope, prediction_scope
-from server.diffusion import FORMATS, SCHEDULERS, SEEDS, InputError
+from server.diffusion import FORMATS, SCHEDULERS, SEEDS, InputError, OutputFolders
+from server.worker.messages import MetricMode
 from tests.conftest import ROOT
 from tests.diffusion.tiny_pipelines import build
 
 SOURCE = ROOT / "predict.py"
+
+PROMPTS = ("a red heart", "a car", "a green apple on a blue background")
 
 
 def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -51,7 +55,7 @@ def predict(predictor: Any) -> Callable[..., tuple[list[Path], dict[str, Any]]]:
         defaults = {name: parameter.default.default for name, parameter in parameters.items()}
         metrics: dict[str, Any] = {}
         with prediction_scope(Scope({}, lambda name, value, mode: metrics.update({name: value}))):
-            return predictor.predict(**{**defaults, **given}), metrics
+            return asyncio.run(predictor.predict(**{**defaults, **given})), metrics
 
     return run
 
@@ -104,6 +108,7 @@ def test_the_most_important_inputs_come_first_and_all_are_explained() -> None:
         "seed",
         "output_format",
         "output_quality",
+        "preview_interval",
     ]
     assert [name for name, field in fields.items() if not field.has_default] == ["prompt"]
     assert all(field.description and field.description.endswith(".") for field in fields.values())
@@ -142,12 +147,13 @@ def test_the_background_follows_the_prompt(predict: Any) -> None:
 
 def test_a_seed_makes_the_same_picture_and_is_in_the_metrics(predict: Any) -> None:
     both, metrics = predict(prompt="a red heart", seed=0, num_outputs=2, num_inference_steps=3, output_format="png")
-    assert metrics == {"seed": 0}
+    assert metrics == {"seed": 0, "progress": 1.0}
     assert [path.name for path in both] == ["out-0.png", "out-1.png"]
     first, second = map(pixels, both)
     [path], metrics = predict(prompt="a red heart", seed=1, num_inference_steps=3, output_format="png")
-    assert metrics == {"seed": 1}
-    assert np.array_equal(pixels(path), second)
+    assert metrics == {"seed": 1, "progress": 1.0}
+    # Beside another picture, sums are rounded differently.
+    assert np.abs(pixels(path) - second).max() <= 1
     assert not np.array_equal(first, second)
 
 
@@ -188,10 +194,49 @@ def test_what_the_model_cannot_do_is_refused(predict: Any) -> None:
         predict(prompt="a car", width=100)
 
 
-def test_files_do_not_pile_up(predict: Any) -> None:
+def test_files_do_not_pile_up(predictor: Any, predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor, "outputs", OutputFolders(kept=1))
     [first], _ = predict(prompt="a car", num_inference_steps=1)
+    assert first.exists()
     predict(prompt="a car", num_inference_steps=1)
     assert not first.exists()
+
+
+def test_previews_come_at_the_interval_and_are_gone_at_the_end(predictor: Any) -> None:
+    told: list[tuple[str, Any, MetricMode]] = []
+    defaults = {name: value.default.default for name, value in signature(predictor.predict).parameters.items()}
+    given = {**defaults, "prompt": "a red heart", "num_inference_steps": 6, "preview_interval": 2}
+    with prediction_scope(Scope({}, lambda name, value, mode: told.append((name, value, mode)))):
+        asyncio.run(predictor.predict(**given))
+    previews = [(value, mode) for name, value, mode in told if name == "preview"]
+    assert previews[-1] == (None, MetricMode.DELETE)
+    shown = [value for value, _ in previews[:-1]]
+    assert 2 <= len(shown) <= 3
+    assert all(value["index"] == 0 and value["image"].startswith("data:image/webp;base64,") for value in shown)
+    progress = [value for name, value, _ in told if name == "progress"]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    assert len(progress) >= 6
+
+
+def test_predictions_at_the_same_time_share_passes_and_keep_to_themselves(predictor: Any, predict: Any) -> None:
+    given = {"num_inference_steps": 4, "width": 64, "height": 64, "output_format": "png"}
+    alone = [pixels(predict(prompt=prompt, seed=seed, **given)[0][0]) for seed, prompt in enumerate(PROMPTS)]
+    shared: list[int] = []
+    predictor.engine.on_pass = lambda made: shared.append(made.requests)
+    defaults = {name: value.default.default for name, value in signature(predictor.predict).parameters.items()}
+
+    async def together() -> list[list[Path]]:
+        inputs = [{**defaults, **given, "prompt": prompt, "seed": seed} for seed, prompt in enumerate(PROMPTS)]
+        results: list[list[Path]] = await asyncio.gather(*(predictor.predict(**each) for each in inputs))
+        return results
+
+    try:
+        for [path], expected in zip(asyncio.run(together()), alone, strict=True):
+            assert np.abs(pixels(path) - expected).max() <= 1
+    finally:
+        predictor.engine.on_pass = None
+    assert max(shared) == len(PROMPTS)
 
 
 def test_another_model_needs_one_setting(

@@ -1,12 +1,14 @@
 """Schedulers by the names that clients know, each made for one request from the loaded model's own configuration."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import diffusers
+import numpy as np
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers.scheduling_flow_match_heun_discrete import FlowMatchHeunDiscreteScheduler
 
@@ -80,7 +82,8 @@ def make_scheduler(name: str | None, loaded: Scheduler | None) -> Scheduler | No
         names = ", ".join(usable_schedulers(loaded))
         remedy = f"Use one of {names}, or leave it out" if names else "Leave it out"
         raise InputError(f"scheduler: {name!r} does not work with this model. {remedy} for the model's own.")
-    return scheduler_class.from_config(loaded.config, **_options(name, loaded, scheduler_class))
+    scheduler = scheduler_class.from_config(loaded.config, **_options(name, loaded, scheduler_class))
+    return _taking_lists(scheduler) if _is_flow(loaded) else scheduler
 
 
 def _class_for(name: str, loaded: Scheduler) -> type[Scheduler] | None:
@@ -100,6 +103,20 @@ def _is_flow(scheduler: Scheduler) -> bool:
     return isinstance(scheduler, FlowMatchEulerDiscreteScheduler | FlowMatchHeunDiscreteScheduler) or (
         scheduler.config.get("prediction_type") == "flow_prediction" or scheduler.config.get("use_flow_sigmas", False)
     )
+
+
+def _taking_lists(scheduler: Scheduler) -> Scheduler:
+    """Let a scheduler take noise levels as a list, as Z-Image's pipeline has them; UniPC computes with arrays only."""
+    set_timesteps = scheduler.set_timesteps
+
+    @functools.wraps(set_timesteps)
+    def set_levels(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get("sigmas"), list):
+            kwargs["sigmas"] = np.asarray(kwargs["sigmas"])
+        return set_timesteps(*args, **kwargs)
+
+    scheduler.set_timesteps = set_levels
+    return scheduler
 
 
 def _levels_taken(scheduler_class: type[Scheduler]) -> set[str]:

@@ -1,0 +1,333 @@
+"""The rendezvous: requests that share forward passes get what they would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from server.diffusion import Engine, Pass
+from server.diffusion.gates import gate_of
+from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
+
+Loaded = Callable[[str], Engine]
+
+TOLERANCE = 1e-5
+"""How far a value of a pixel, from 0 to 1, may be from that of the request alone."""
+
+# PixArt and Sana choose among fixed sizes, of which these are the smallest.
+SIDES = {"pixart": 256, "sana": 512}
+
+IMAGE_TO_IMAGE = (
+    "stable-diffusion",
+    "stable-diffusion-xl",
+    "stable-diffusion-3",
+    "flux",
+    "qwen-image",
+    "z-image",
+)
+INPAINTING = ("stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "qwen-image")
+
+Work = Callable[[Any], np.ndarray]
+
+
+def photo(side: int, seed: int) -> Image.Image:
+    """Squares of colours that follow from the seed."""
+    colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((side, side), Image.Resampling.NEAREST)
+
+
+def text_to_image(name: str, seed: int, steps: int, prompt: str = "a red apple", **more: Any) -> Work:
+    side = SIDES.get(name, 64)
+
+    def work(pipeline: Any) -> np.ndarray:
+        result = pipeline(
+            prompt=prompt,
+            width=side,
+            height=side,
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="np",
+            **more,
+        )
+        images: np.ndarray = result.images
+        return images
+
+    return work
+
+
+def from_image(seed: int, steps: int, strength: float, **more: Any) -> Work:
+    def work(pipeline: Any) -> np.ndarray:
+        result = pipeline(
+            prompt="a blue cat",
+            image=photo(64, seed),
+            strength=strength,
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="np",
+            **more,
+        )
+        images: np.ndarray = result.images
+        return images
+
+    return work
+
+
+async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
+    """Run each alone, then all together; the passes of the latter."""
+    alone = [await engine.call(work, pipeline=pipeline, seed=7) for work, pipeline in works]
+    passes: list[Pass] = []
+    engine.on_pass = passes.append
+    try:
+        together = await asyncio.gather(*(engine.call(work, pipeline=pipeline, seed=7) for work, pipeline in works))
+    finally:
+        engine.on_pass = None
+    for expected, got in zip(alone, together, strict=True):
+        assert np.abs(expected - got).max() < TOLERANCE
+        assert expected.std() > 0
+    return passes
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loaded) -> None:
+    works = [text_to_image(name, seed, steps) for seed, steps in ((1, 2), (2, 3), (3, 4))]
+    works.append(text_to_image(name, 4, 3, "a blue car on white"))
+    passes = await compare(engine(name), [(work, None) for work in works])
+    assert max(made.requests for made in passes if made.component == "transformer" or made.component == "unet") > 1
+
+
+@pytest.mark.parametrize("name", IMAGE_TO_IMAGE)
+async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine: Loaded) -> None:
+    loaded = engine(name)
+    pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(loaded.pipeline)
+    # These two go by the image, but for pipelines that would scale it to a megapixel.
+    size = {"width": 64, "height": 64} if name in ("qwen-image", "z-image", "flux") else {}
+    works = [
+        (from_image(1, 4, 0.5, **size), pipeline),
+        (from_image(2, 4, 0.9, **size), pipeline),
+        (text_to_image(name, 3, 3), None),
+    ]
+    passes = await compare(loaded, works)
+    assert {"vae.encode", "vae.decode"} <= {made.component for made in passes}
+    assert max(made.requests for made in passes) > 1
+
+
+@pytest.mark.parametrize("name", INPAINTING)
+async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> None:
+    loaded = engine(name)
+    pipeline = diffusers.AutoPipelineForInpainting.from_pipe(loaded.pipeline)
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (16, 16, 48, 48))
+    works = [
+        (from_image(1, 4, 0.8, mask_image=mask, width=64, height=64), pipeline),
+        (from_image(2, 3, 1.0, mask_image=mask, width=64, height=64), pipeline),
+        (text_to_image(name, 3, 3), None),
+    ]
+    assert max(made.requests for made in await compare(loaded, works)) > 1
+
+
+async def test_guidance_schedulers_and_sizes_do_not_meet(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+
+    def scheduled(name: str, work: Work) -> Work:
+        def change(pipeline: Any) -> np.ndarray:
+            pipeline.scheduler = getattr(diffusers, name).from_config(pipeline.scheduler.config)
+            return work(pipeline)
+
+        return change
+
+    works = [
+        scheduled("DDIMScheduler", text_to_image("stable-diffusion", 1, 3, guidance_scale=2.0)),
+        scheduled("EulerDiscreteScheduler", text_to_image("stable-diffusion", 2, 3, guidance_scale=9.0)),
+        scheduled("EulerAncestralDiscreteScheduler", text_to_image("stable-diffusion", 3, 3)),
+        text_to_image("stable-diffusion", 4, 3, guidance_scale=1.0),
+    ]
+    passes = await compare(loaded, [(work, None) for work in works])
+    # Timesteps in integers and in floats go together; a request without guidance has half as many rows.
+    assert max(made.requests for made in passes if made.component == "unet") >= 3
+
+
+async def test_an_error_reaches_only_the_request_that_it_comes_from(
+    engine: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = engine("stable-diffusion")
+    model: Any = loaded.pipeline.unet
+    gate = gate_of(model)
+    assert gate is not None
+    forward = gate.function
+    guilty = 77.0
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        sample = kwargs["sample"] if "sample" in kwargs else args[0]
+        if (sample[:, 0, 0, 0] == guilty).any():
+            raise ValueError("these latents are bad")
+        return forward(*args, **kwargs)
+
+    def poisoned(pipeline: Any) -> np.ndarray:
+        latents = torch.full((1, 4, 8, 8), guilty)
+        images: np.ndarray = pipeline(
+            prompt="a red apple", num_inference_steps=2, latents=latents, guidance_scale=1.0, output_type="np"
+        ).images
+        return images
+
+    plain = [text_to_image("stable-diffusion", seed, 3, guidance_scale=1.0) for seed in (1, 2)]
+    alone = [await loaded.call(work) for work in plain]
+    monkeypatch.setattr(gate, "function", fail)
+    monkeypatch.setattr(loaded.pipeline.scheduler, "init_noise_sigma", 1.0)
+    outcomes = await asyncio.gather(*(loaded.call(work) for work in [*plain, poisoned]), return_exceptions=True)
+    assert isinstance(outcomes[2], ValueError)
+    assert str(outcomes[2]) == "these latents are bad"
+    for expected, got in zip(alone, outcomes[:2], strict=True):
+        assert isinstance(got, np.ndarray)
+        assert np.abs(expected - got).max() < TOLERANCE
+
+
+async def test_passes_for_which_memory_is_short_are_halved(
+    tiny: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One of its own, for it remembers what was too much.
+    loaded = Engine(str(tiny("stable-diffusion")))
+    gate = gate_of(loaded.pipeline.unet)
+    assert gate is not None
+    forward = gate.function
+    made: list[int] = []
+
+    def run_short(*args: Any, **kwargs: Any) -> Any:
+        rows = len(kwargs["sample"] if "sample" in kwargs else args[0])
+        if rows > 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        made.append(rows)
+        return forward(*args, **kwargs)
+
+    works = [text_to_image("stable-diffusion", seed, 3) for seed in range(4)]
+    alone = [await loaded.call(work) for work in works]
+    monkeypatch.setattr(gate, "function", run_short)
+    together = await asyncio.gather(*(loaded.call(work) for work in works))
+    assert max(made) == 4
+    for expected, got in zip(alone, together, strict=True):
+        assert np.abs(expected - got).max() < TOLERANCE
+    loaded.close()
+
+
+async def test_a_canceled_request_leaves_within_one_pass(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+    stays = text_to_image("stable-diffusion", 1, 6)
+    expected = await loaded.call(stays)
+    loop = asyncio.get_running_loop()
+    together = asyncio.Event()
+    after: list[int] = []
+
+    def follow(made: Pass) -> None:
+        if made.component != "unet":
+            return
+        if canceled.is_set():
+            after.append(made.requests)
+        elif made.requests == 2:
+            asyncio.run_coroutine_threadsafe(cancel(), loop).result()
+
+    async def cancel() -> None:
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        canceled.set()
+        together.set()
+
+    canceled = asyncio.Event()
+    loaded.on_pass = follow
+    try:
+        leaving = asyncio.create_task(loaded.call(text_to_image("stable-diffusion", 2, 50)))
+        staying = asyncio.create_task(loaded.call(stays))
+        await together.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert np.abs(await staying - expected).max() < TOLERANCE
+    finally:
+        loaded.on_pass = None
+    # A pass is reported when the next one has been decided upon.
+    assert set(after[1:]) == {1}
+
+
+async def test_requests_of_two_sizes_take_turns(engine: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = engine("stable-diffusion")
+
+    def sized(side: int) -> Work:
+        def work(pipeline: Any) -> np.ndarray:
+            images: np.ndarray = pipeline(
+                prompt="a car", width=side, height=side, num_inference_steps=6, output_type="np"
+            ).images
+            return images
+
+        return work
+
+    order: list[int] = []
+    gate = gate_of(loaded.pipeline.unet)
+    assert gate is not None
+    forward = gate.function
+
+    def follow(*args: Any, **kwargs: Any) -> Any:
+        order.append((kwargs["sample"] if "sample" in kwargs else args[0]).shape[-1])
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(gate, "function", follow)
+    await asyncio.gather(*(loaded.call(sized(side)) for side in (64, 64, 64, 32)))
+    first = order.index(4)
+    small = [index for index, side in enumerate(order) if side == 4]
+    # From its first step on, the lone small one never waits for more than one pass of the large ones.
+    assert small[0] == first
+    assert all(after - before <= 2 for before, after in itertools.pairwise(small)), order
+
+
+async def test_global_generators_belong_to_each_request(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+
+    def drawing(pipeline: Any) -> np.ndarray:
+        drawn = []
+
+        def draw(pipe: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            drawn.append(torch.randn(1).item())
+            return tensors
+
+        pipeline(prompt="a car", num_inference_steps=4, callback_on_step_end=draw, output_type="latent")
+        return np.asarray(drawn)
+
+    alone = await loaded.call(drawing, seed=3)
+    together = await asyncio.gather(*(loaded.call(drawing, seed=seed) for seed in (3, 4, 3)))
+    assert np.array_equal(together[0], alone)
+    assert np.array_equal(together[2], alone)
+    assert not np.array_equal(together[1], alone)
+
+
+async def test_gradients_stay_off_whatever_a_request_does(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+
+    def careless(pipeline: Any) -> bool:
+        with torch.enable_grad():
+            pipeline(prompt="a car", num_inference_steps=2, output_type="latent")
+            return torch.is_grad_enabled()
+
+    careful, other = await asyncio.gather(loaded.call(lambda _: torch.is_grad_enabled()), loaded.call(careless))
+    assert not careful
+    assert other
+
+
+async def test_a_closed_engine_cancels_and_refuses(tiny: Callable[[str], Any]) -> None:
+    closing = Engine(str(tiny("stable-diffusion")))
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell(made: Pass) -> None:
+        loop.call_soon_threadsafe(begun.set)
+
+    closing.on_pass = tell
+    running = asyncio.create_task(closing.call(text_to_image("stable-diffusion", 1, 500)))
+    await begun.wait()
+    await asyncio.to_thread(closing.close)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(RuntimeError, match="closed"):
+        await closing.call(lambda _: None)
