@@ -20,6 +20,11 @@ FROM ${BASE_IMAGE} AS base-cpu
 
 FROM ${BASE_IMAGE} AS base-cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# What compiles the model for the GPU builds small launchers in C, at run time; Python's headers are in the base image.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/*
 
 FROM base-${TORCH} AS base
 ENV PATH=/opt/darkroom/bin:$PATH
@@ -81,7 +86,7 @@ COPY models models
 
 ARG MODEL_ID
 ARG MODEL_REVISION
-ENV MODEL_ID=${MODEL_ID} MODEL_REVISION=${MODEL_REVISION} HF_HOME=/weights \
+ENV MODEL_ID=${MODEL_ID} MODEL_REVISION=${MODEL_REVISION} HF_HOME=/weights COMPILE_CACHE=/weights/compiled \
     DARKROOM_HOST=0.0.0.0 PORT=5000 DARKROOM_DATA_DIR=/data \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

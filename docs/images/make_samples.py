@@ -4,6 +4,7 @@ It is run in the repository's root. Each picture is what `darkroom predict -i pr
 gives with the model that is named.
 """
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,8 +32,13 @@ def draw(model: str, prompts: Iterable[str], lora: str | None = None) -> list[Im
     engine = Engine(model)
     if lora:
         engine.pipeline.load_lora_weights(lora, weight_name="pytorch_lora_weights.safetensors")
-    requests = (TextToImage(prompt=prompt, seed=SEED) for prompt in prompts)
-    return [picture.image for request in requests for picture in engine.generate(request)]
+
+    async def make() -> list[Image.Image]:
+        requests = (TextToImage(prompt=prompt, seed=SEED) for prompt in prompts)
+        # One after another: beside others, sums are rounded differently.
+        return [picture.image for request in requests async for picture in engine.generate(request)]
+
+    return asyncio.run(make())
 
 
 def write(name: str, pictures: list[Image.Image], columns: int, margin: int = 0) -> None:
