@@ -151,7 +151,7 @@ class Rendezvous:
         torch.set_grad_enabled(False)
         try:
             while not self._closed:
-                if self._running:
+                if self._running or self._waiting:
                     self._receive(block=False)
                 else:
                     # The last passes are reported when they have ended.

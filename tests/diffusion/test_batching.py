@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,9 @@ import torch
 from PIL import Image
 
 from server.diffusion import Engine, Pass
+from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import gate_of
+from server.diffusion.passes import Passes
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
 
 Loaded = Callable[[str], Engine]
@@ -331,3 +336,20 @@ async def test_a_closed_engine_cancels_and_refuses(tiny: Callable[[str], Any]) -
         await running
     with pytest.raises(RuntimeError, match="closed"):
         await closing.call(lambda _: None)
+
+
+def test_those_beyond_the_most_that_run_at_once_have_their_turn_in_order() -> None:
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
+    free = threading.Event()
+    order: list[int] = []
+    try:
+        futures: list[Future[Any]] = [rendezvous.submit(free.wait)]
+        futures += [rendezvous.submit(partial(order.append, number)) for number in range(3)]
+        left = rendezvous.submit(partial(order.append, 3))
+        left.cancel()
+        free.set()
+        for future in futures:
+            future.result(timeout=30)
+    finally:
+        rendezvous.close()
+    assert order == [0, 1, 2]
