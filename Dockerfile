@@ -20,7 +20,8 @@ FROM ${BASE_IMAGE} AS base-cpu
 
 FROM ${BASE_IMAGE} AS base-cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-# What compiles the model for the GPU builds small launchers in C, at run time; Python's headers are in the base image.
+# What compiles the model for the GPU builds small launchers in C, at run time. Python's headers are in python:*-slim;
+# another BASE_IMAGE has to bring them (python3-dev).
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && apt-get clean \
