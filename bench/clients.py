@@ -18,6 +18,10 @@ from bench.workloads import Workload
 _PNG = "data:image/png;base64,"
 
 
+_TRIES = 100
+"""Real Cog may answer one request a moment before it takes the next, which it refuses with 409 until then."""
+
+
 class WrongAnswer(Exception):
     """A prediction did not succeed, or its picture is none."""
 
@@ -51,7 +55,10 @@ async def predict(client: httpx.AsyncClient, inputs: dict[str, Any]) -> list[byt
     Raises:
         WrongAnswer: it did not succeed.
     """
-    response = await client.post("/predictions", json={"input": {**inputs, "output_format": "png"}})
+    for _ in range(_TRIES):
+        response = await client.post("/predictions", json={"input": {**inputs, "output_format": "png"}})
+        if response.status_code != httpx.codes.CONFLICT:
+            break
     body = response.json()
     if body.get("status") != "succeeded":
         raise WrongAnswer(f"{response.status_code}: {str(body.get('error') or body)[:500]}")
