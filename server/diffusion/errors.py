@@ -10,7 +10,15 @@ class ModelError(DiffusionError):
 
 
 class InputError(DiffusionError):
-    """The loaded model cannot do what an input asks for."""
+    """The loaded model cannot do what an input asks for.
+
+    Attributes:
+        input: the input's name.
+    """
+
+    def __init__(self, input: str, message: str) -> None:
+        super().__init__(f"{input}: {message}")
+        self.input = input
 
 
 class PicturesWithheld(DiffusionError):

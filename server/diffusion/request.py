@@ -94,7 +94,7 @@ def size_multiple(pipeline: DiffusionPipeline) -> int:
 
 def _require(name: str, accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> None:
     if name not in accepted:
-        raise InputError(f"{name}: this model ({type(pipeline).__name__}) has no such setting. Leave it out.")
+        raise InputError(name, f"this model ({type(pipeline).__name__}) has no such setting. Leave it out.")
 
 
 def _complete_size(arguments: dict[str, Any], accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> None:
@@ -105,7 +105,7 @@ def _complete_size(arguments: dict[str, Any], accepted: Mapping[str, Any], pipel
     [other] = {"width", "height"} - given
     own = accepted.get(other) or _own_size(pipeline, other)
     if not isinstance(own, int):
-        raise InputError(f"{other}: this model needs it where {given.pop()} is given. Give both, or none.")
+        raise InputError(other, f"this model needs it where {given.pop()} is given. Give both, or none.")
     arguments[other] = own
 
 
@@ -124,7 +124,7 @@ def _check_size(pipeline: DiffusionPipeline, arguments: Mapping[str, Any]) -> No
             below, above = size // multiple * multiple, math.ceil(size / multiple) * multiple
             nearest = f"{below} or {above}" if below else above
             raise InputError(
-                f"{name}: {size} is not a multiple of {multiple}, as this model needs. The nearest: {nearest}."
+                name, f"{size} is not a multiple of {multiple}, as this model needs. The nearest: {nearest}."
             )
 
 

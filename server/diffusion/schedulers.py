@@ -81,7 +81,7 @@ def make_scheduler(name: str | None, loaded: Scheduler | None) -> Scheduler | No
     if loaded is None or scheduler_class is None:
         names = ", ".join(usable_schedulers(loaded))
         remedy = f"Use one of {names}, or leave it out" if names else "Leave it out"
-        raise InputError(f"scheduler: {name!r} does not work with this model. {remedy} for the model's own.")
+        raise InputError("scheduler", f"{name!r} does not work with this model. {remedy} for the model's own.")
     scheduler = scheduler_class.from_config(loaded.config, **_options(name, loaded, scheduler_class))
     return _taking_lists(scheduler) if _is_flow(loaded) else scheduler
 
