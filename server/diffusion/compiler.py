@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +33,10 @@ class CompileMode(StrEnum):
     """Before the first picture, for the model's own size; for others as in the background."""
 
 
+_SWITCH_SECONDS = 0.0001
+"""How long the compiler may keep the interpreter while others wait for it. A forward pass asks for it at each of its
+thousands of operations; at Python's usual 5 ms each, pictures would take minutes while something is compiled."""
+
 _WORTH_IT = 200
 """After how many passes a kind of call is compiled that is not the first of its gate, which is compiled at once."""
 
@@ -46,6 +52,7 @@ class Compiler:
     def __init__(self, cache: Path | None, counts: Sequence[int]) -> None:
         if cache:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+            os.environ.setdefault("TRITON_CACHE_DIR", str(cache / "triton"))
         self._counts = counts
         self._functions: dict[Gate, Callable[..., Any]] = {}
         self._passes: Counter[Hashable] = Counter()
@@ -53,6 +60,8 @@ class Compiler:
         self._jobs: SimpleQueue[tuple[Gate, Rows]] = SimpleQueue()
         self._done = threading.Condition()
         self._open = 0
+        self._free = threading.Event()
+        self._free.set()
         threading.Thread(target=self._serve, name="darkroom-compile", daemon=True).start()
 
     def find(self, gate: Gate, example: Rows, count: int) -> Callable[..., Any] | None:
@@ -69,6 +78,15 @@ class Compiler:
                 self._request(gate, example)
             return None
         return self._functions[gate] if count in self._ready[kind] else None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Begin with nothing until the context ends: compiling takes the interpreter from all that goes on beside it."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
 
     def wait(self) -> None:
         """Wait until everything that was asked for so far is compiled."""
@@ -95,12 +113,16 @@ class Compiler:
         torch._dynamo.config.recompile_limit = 64
         while True:
             gate, example = self._jobs.get()
+            self._free.wait()
+            usual = sys.getswitchinterval()
+            sys.setswitchinterval(_SWITCH_SECONDS)
             try:
                 self._compile(gate, example)
             except Exception as error:
                 reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
                 _log.warning("Warning: %s cannot be compiled (%s); it goes on as it is, slower.", gate.name, reason)
             finally:
+                sys.setswitchinterval(usual)
                 with self._done:
                     self._open -= 1
                     self._done.notify_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,16 +117,15 @@ class Engine:
         own = self._copy()
         own.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
         self._rendezvous.submit(self._recordings.forget).result()
-        with explaining_shortage():
-            self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
-        stages = {Stage.PREPARE, Stage.DECODE, Stage.DENOISE}
-        if self._compiler:
-            if self._mode is CompileMode.WAIT:
+        in_background = self._compiler and self._mode is CompileMode.BACKGROUND
+        with self._compiler.held() if self._compiler and in_background else nullcontext():
+            with explaining_shortage():
+                self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
+            if self._compiler and not in_background:
                 self._compiler.wait()
-            else:
-                # What denoises is recorded once it is compiled, as it comes up.
-                stages.remove(Stage.DENOISE)
-        self._rendezvous.submit(partial(self._recordings.complete, *stages)).result()
+            # In the background, what denoises is recorded once it is compiled, as it comes up.
+            stages = {Stage.PREPARE, Stage.DECODE} if in_background else set(Stage)
+            self._rendezvous.submit(partial(self._recordings.complete, *stages)).result()
 
     def generate(
         self,
