@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from huggingface_hub import constants
 
@@ -43,10 +43,12 @@ class CivitaiFile:
     Attributes:
         model: the number of its page; `None` where the version is given.
         version: the number of the version; `None` is the newest.
+        query: chooses among the files of a version.
     """
 
     model: int | None
     version: int | None
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ def _hub_file(repository: str, path: str, revision: str | None = None) -> HubFil
 
 def _parse_civitai_url(text: str, path: str, query: dict[str, list[str]]) -> Source:
     if match := re.fullmatch(r"/api/download/models/(\d+)/?", path):
-        # What follows the question mark may choose another file of the same version.
-        return WebFile(text) if query.keys() - {"token"} else CivitaiFile(None, int(match[1]))
+        chosen = {name: values for name, values in query.items() if name != "token"}
+        return CivitaiFile(None, int(match[1]), urlencode(chosen, doseq=True))
     if match := re.match(r"/models/(\d+)(/|$)", path):
         version = query.get("modelVersionId", [""])[0]
         return CivitaiFile(None, int(version)) if version.isdecimal() else CivitaiFile(int(match[1]), None)
