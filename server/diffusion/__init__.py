@@ -12,11 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from server.diffusion.adapters import Lora
     from server.diffusion.compiler import CompileMode
     from server.diffusion.engine import Engine
     from server.diffusion.errors import DiffusionError, InputError, ModelError, OutOfMemory, PicturesWithheld
     from server.diffusion.generation import Picture
     from server.diffusion.images import FORMATS, OutputFolders, data_url, save
+    from server.diffusion.lora_files import LoraFiles
     from server.diffusion.passes import Pass
     from server.diffusion.request import SEEDS, TextToImage
     from server.diffusion.schedulers import SCHEDULERS
@@ -29,6 +31,8 @@ __all__ = [
     "DiffusionError",
     "Engine",
     "InputError",
+    "Lora",
+    "LoraFiles",
     "ModelError",
     "OutOfMemory",
     "OutputFolders",
@@ -40,7 +44,18 @@ __all__ = [
     "save",
 ]
 
-_MODULES = ("errors", "images", "request", "schedulers", "compiler", "generation", "passes", "engine")
+_MODULES = (
+    "errors",
+    "images",
+    "request",
+    "schedulers",
+    "compiler",
+    "generation",
+    "passes",
+    "lora_files",
+    "adapters",
+    "engine",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -69,7 +69,7 @@ class Compiler:
 
         Asking often is what gets it compiled.
         """
-        if gate.stage is not Stage.DENOISE:
+        if gate.stage is not Stage.DENOISE or gate.original:
             return None
         kind = (gate, example.key)
         if kind not in self._ready:

@@ -14,6 +14,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from server.diffusion import notices
 
+_DENOISERS = {"unet", "transformer"}
+"""The components that have no part in what a prompt becomes."""
+
 
 class Embeddings:
     """Remembers the results of a pipeline's `encode_prompt`: tokenizing and text encoders are skipped for known ones.
@@ -34,7 +37,9 @@ class Embeddings:
         One whose text encoders have adapters goes without: what they do may change between two requests.
         """
         encode = getattr(pipeline, "encode_prompt", None)
-        if encode is None or any(getattr(part, "peft_config", None) for part in pipeline.components.values()):
+        if encode is None or any(
+            getattr(part, "peft_config", None) for name, part in pipeline.components.items() if name not in _DENOISERS
+        ):
             return
         parameters = inspect.signature(encode)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from server.diffusion.adapters import Adapters, Lora
 from server.diffusion.batching import Rendezvous
 from server.diffusion.compiler import CompileMode, Compiler
 from server.diffusion.defaults import accepted_arguments, recommended_arguments
@@ -20,6 +21,7 @@ from server.diffusion.errors import ModelError
 from server.diffusion.gates import Stage, put_gates
 from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
 from server.diffusion.hub import locate
+from server.diffusion.lora_files import LoraFiles
 from server.diffusion.optimizations import optimize
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import load, private_copy
@@ -28,6 +30,7 @@ from server.diffusion.progress import OnProgress
 from server.diffusion.recordings import Recordings, rungs
 from server.diffusion.request import TextToImage, call_arguments
 from server.diffusion.schedulers import make_scheduler
+from server.diffusion.warnings import Warnings
 
 _T = TypeVar("_T")
 
@@ -48,12 +51,14 @@ class Engine:
         compile: whether the model is compiled, on a GPU. Elsewhere it is not.
         cache: the folder in which compiled code is kept for the next start; `None` is torch's own temporary one.
         most_rows: how many rows a forward pass may have. A picture is one row, or two where guidance needs them.
+        lora_files: finds the LoRAs that requests name; `None` keeps them in `~/.cache/darkroom/loras`.
 
     Attributes:
         folder: where the weights were read from.
         pipeline: what was loaded from there. What `setup` does to it, such as `pipeline.load_lora_weights(...)`, holds
             for every request; requests work with copies that share its weights.
         optimizations: what was done to it so that it runs faster, in short phrases.
+        adapters: the LoRAs of single requests.
 
     Raises:
         ModelError: the model cannot be found, fetched or loaded, or does not make pictures from text.
@@ -67,6 +72,7 @@ class Engine:
         compile: CompileMode | str = CompileMode.BACKGROUND,
         cache: Path | None = None,
         most_rows: int = 32,
+        lora_files: LoraFiles | None = None,
     ) -> None:
         self.folder: Path = locate(model, revision)
         self.pipeline = load(self.folder)
@@ -84,6 +90,11 @@ class Engine:
             self._recordings = Recordings(rungs(most_rows), self._compiler)
         self._passes = Passes(self.pipeline.device, most_rows, self._recordings)
         self._rendezvous = Rendezvous(self._passes)
+        self.adapters = Adapters(
+            self.pipeline,
+            lora_files or LoraFiles(Path.home() / ".cache" / "darkroom" / "loras"),
+            on_drop=lambda gates: self._rendezvous.submit(partial(self._passes.forget_gates, gates)),
+        )
 
     def __str__(self) -> str:
         pipeline = self.pipeline
@@ -116,6 +127,7 @@ class Engine:
             arguments["num_inference_steps"] = _WARM_UP_STEPS
         own = self._copy()
         own.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+        self.adapters.forget()
         self._rendezvous.submit(self._recordings.forget).result()
         in_background = self._compiler and self._mode is CompileMode.BACKGROUND
         with self._compiler.held() if self._compiler and in_background else nullcontext():
@@ -131,6 +143,8 @@ class Engine:
         self,
         request: TextToImage,
         *,
+        loras: Sequence[Lora] = (),
+        warnings: Warnings | None = None,
         on_progress: OnProgress | None = None,
         on_preview: OnPreview | None = None,
         preview_interval: int = 0,
@@ -142,6 +156,8 @@ class Engine:
 
         Args:
             request: what to make.
+            loras: LoRAs for this request alone, fetched and loaded if need be.
+            warnings: told of what was not done quite as asked.
             on_progress: told of each denoising step, in the event loop.
             on_preview: given small previews of the pictures while they are made, in the event loop.
             preview_interval: after how many steps each there is a preview; 0 is none.
@@ -154,14 +170,23 @@ class Engine:
         arguments = call_arguments(self.pipeline, self._recommended, request)
         # Each picture makes its own; this one is to refuse a name now, before any work is done.
         make_scheduler(request.scheduler, getattr(self.pipeline, "scheduler", None))
-        return Generation(
-            request,
-            lambda: self._copy(scheduler=request.scheduler),
-            arguments,
-            self._rendezvous,
-            self._previews,
-            Watching(on_progress, on_preview, preview_interval),
-        ).pictures()
+        watching = Watching(on_progress, on_preview, preview_interval)
+
+        async def pictures() -> AsyncGenerator[Picture, None]:
+            async with self.adapters.pipeline_with(loras, warnings or Warnings()) as pipeline:
+                generation = Generation(
+                    request,
+                    lambda: self._copy(pipeline, request.scheduler),
+                    arguments,
+                    self._rendezvous,
+                    self._previews,
+                    watching,
+                )
+                async with aclosing(generation.pictures()) as made:
+                    async for picture in made:
+                        yield picture
+
+        return pictures()
 
     async def call(
         self, work: Callable[[Any], _T], *, pipeline: DiffusionPipeline | None = None, seed: int | None = None
@@ -188,6 +213,7 @@ class Engine:
 
     def close(self) -> None:
         """Cancel what runs. Nothing can be asked for afterwards."""
+        self.adapters.close()
         self._rendezvous.close()
 
     def _copy(self, pipeline: DiffusionPipeline | None = None, scheduler: str | None = None) -> DiffusionPipeline:

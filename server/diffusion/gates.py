@@ -38,6 +38,8 @@ class Gate:
         function: the method as it was before the gate was put on it.
         ignored: arguments that change nothing in its result.
         dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
+        original: the gate of the component that this one's is a variant of, with other adapters. What a variant costs
+            is learnt together with it, and the variant, which may soon be replaced, is not worth compiling.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class Gate:
         *,
         ignored: frozenset[str] = frozenset(),
         dtype: Callable[[], torch.dtype] | None = None,
+        original: Gate | None = None,
     ) -> None:
         self.name = name
         self.stage = stage
         self.function = function
+        self.original = original
         self._ignored = ignored
         self._dtype = dtype
         self._parameters = inspect.signature(function).parameters
@@ -122,13 +126,34 @@ def put_gates(pipeline: DiffusionPipeline) -> None:
         if hasattr(module, "encode") and hasattr(module, "decode"):
             _put(module, "encode", f"{name}.encode", Stage.PREPARE, dtype=_dtype_of(module))
             _put(module, "decode", f"{name}.decode", Stage.DECODE, ignored=_ignored(module), dtype=_dtype_of(module))
-        elif isinstance(module, ModelMixin):
-            _put(module, "forward", name, Stage.DENOISE)
-        elif isinstance(module, PreTrainedModel):
-            _put(module, "forward", name, Stage.PREPARE)
+            _hold(module)
         else:
-            continue
-        _hold(module)
+            put_gate(name, module)
+
+
+def put_gate(name: str, module: torch.nn.Module, original: Gate | None = None) -> None:
+    """Put a gate on a model's `forward`, if it is worth it.
+
+    Args:
+        name: what it is called in its pipeline.
+        original: the gate of the component that it is a variant of.
+    """
+    match module:
+        case ModelMixin():
+            _put(module, "forward", name, Stage.DENOISE, original=original)
+        case PreTrainedModel():
+            _put(module, "forward", name, Stage.PREPARE, original=original)
+        case _:
+            return
+    _hold(module)
+
+
+def remove_gates(module: torch.nn.Module) -> list[Gate]:
+    """Leave a component, or a copy of one, as it was before gates were put on it; the gates that it had."""
+    put = {name: value for name, value in vars(module).items() if hasattr(value, "gate") or hasattr(value, "moves")}
+    for name in put:
+        delattr(module, name)
+    return [value.gate for value in put.values() if hasattr(value, "gate")]
 
 
 def gate_of(module: torch.nn.Module, method: str = "forward") -> Gate | None:

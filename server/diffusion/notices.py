@@ -36,14 +36,20 @@ def once(told: set[str]) -> Iterator[None]:
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """Collect what this context's code writes meanwhile, whether or not it is kept from the log."""
+def heard(*, quietly: bool = False) -> Iterator[list[str]]:
+    """Collect what this context's code writes meanwhile, whether or not it is kept from the log.
+
+    Args:
+        quietly: keep all of it from the log.
+    """
     messages: list[str] = []
+    quiet = _quiet.set(quietly)
     token = _listener.set(messages)
     try:
         yield messages
     finally:
         _listener.reset(token)
+        _quiet.reset(quiet)
 
 
 def tell(message: str) -> None:
@@ -52,6 +58,8 @@ def tell(message: str) -> None:
         return
     if (listener := _listener.get()) is not None:
         listener.append(message)
+    if _quiet.get():
+        return
     if (told := _told.get()) is not None:
         if message in told:
             return
@@ -68,4 +76,5 @@ class _Handler(logging.Handler):
 
 _told: ContextVar[set[str] | None] = ContextVar("told", default=None)
 _listener: ContextVar[list[str] | None] = ContextVar("listener", default=None)
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _HANDLER = _Handler()

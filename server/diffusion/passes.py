@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,7 @@ class Passes:
 
     def most_rows(self, call: Call) -> int:
         """How many rows a pass of calls like this one may have, by count and by memory."""
-        if call.rows is None or call.gate in self._alone:
+        if call.rows is None or (call.gate.original or call.gate) in self._alone:
             return 0
         most = call.gate.most_rows(call.rows.first, self._most_rows)
         return self._memory.limit(_kind(call), call.rows.count, most)
@@ -162,12 +162,17 @@ class Passes:
             return self.run(calls[:middle]) + self.run(calls[middle:])
         if no_rows:
             _log.warning("Warning: requests cannot share a pass of %s (%s).", gate.name, reason)
-            self._alone.add(gate)
+            self._alone.add(gate.original or gate)
         else:
             _log.warning(
                 "A pass of %s for %d requests has failed (%s); each is tried alone.", gate.name, len(calls), reason
             )
         return [outcome for call in calls for outcome in self.run([call])]
+
+    def forget_gates(self, gates: Collection[Gate]) -> None:
+        """Drop what is kept of these gates, which have an original and which nothing calls any more."""
+        if self._recordings:
+            self._recordings.forget_gates(gates)
 
     def _make(self, calls: Sequence[Call]) -> list[Any]:
         gate, rows = calls[0].gate, [call.rows for call in calls if call.rows]
@@ -198,4 +203,4 @@ class Passes:
 
 
 def _kind(call: Call) -> Hashable:
-    return call.gate, call.rows.key if call.rows else None
+    return call.gate.original or call.gate, call.rows.key if call.rows else None

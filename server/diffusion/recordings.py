@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -93,10 +93,10 @@ class Recordings:
         self._counts = counts
         self._compiler = compiler
         self._pool = torch.cuda.graph_pool_handle()
-        self._seen: set[Hashable] = set()
-        self._refused: set[Hashable] = set()
-        self._examples: dict[Hashable, tuple[Gate, Rows]] = {}
-        self._recordings: OrderedDict[Hashable, Recording] = OrderedDict()
+        self._seen: set[tuple[Gate, Hashable, int]] = set()
+        self._refused: set[tuple[Gate, Hashable]] = set()
+        self._examples: dict[tuple[Gate, Hashable], Rows] = {}
+        self._recordings: OrderedDict[tuple[Gate, Hashable, int], Recording] = OrderedDict()
 
     def find(self, gate: Gate, calls: Sequence[Rows]) -> Recording | None:
         """A recording for a pass of these calls, made now if it is time; `None` where the pass is to be made anew."""
@@ -104,7 +104,7 @@ class Recordings:
         kind = (gate, example.key)
         if count is None or not example.lasting or example.lists or kind in self._refused:
             return None
-        self._examples.setdefault(kind, (gate, example))
+        self._examples.setdefault(kind, example)
         compiled = self._compiler.find(gate, example, count) if self._compiler else None
         name = (*kind, count)
         recording = self._recordings.get(name)
@@ -118,7 +118,7 @@ class Recordings:
 
     def complete(self, *stages: Stage) -> None:
         """Record every number of rows that passes of the kinds seen so far, in these parts of the work, can have."""
-        for gate, example in self._examples.values():
+        for (gate, _), example in self._examples.items():
             if gate.stage not in stages:
                 continue
             most = gate.most_rows(example.first, self._counts[-1])
@@ -137,6 +137,14 @@ class Recordings:
         self._examples.clear()
         if self._compiler:
             self._compiler.forget()
+
+    def forget_gates(self, gates: Collection[Gate]) -> None:
+        """Drop what belongs to these gates, which nothing calls any more. They are of those that are not compiled."""
+        self._seen = {name for name in self._seen if name[0] not in gates}
+        self._refused = {kind for kind in self._refused if kind[0] not in gates}
+        self._examples = {kind: example for kind, example in self._examples.items() if kind[0] not in gates}
+        for name in [name for name in self._recordings if name[0] in gates]:
+            del self._recordings[name]
 
     def _rung(self, rows: int) -> int | None:
         return next((count for count in self._counts if count >= rows), None)
