@@ -183,7 +183,8 @@ class Deviation(Enum):
         _LIFE,
         "`/openapi.json` is 503, and `GET /` lists no trainings, until setup is over.",
         "The one is there as soon as `predict.py` is imported, the other at once.",
-        "Loading weights changes nothing about it.",
+        "Loading weights changes nothing about it, unless the model narrows its inputs: then it is another from that "
+        "moment on.",
     )
     REFUSED_SIGNATURES = Difference(
         _LIFE,
