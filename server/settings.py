@@ -157,8 +157,8 @@ class ModelSettings(BaseSettings):
     )
     strict: bool = Field(
         False,
-        description="Whether predict.py refuses an input that it would otherwise round, shorten, convert or ignore, with "
-        "a warning.",
+        description="Whether predict.py refuses an input that it would otherwise round, shorten, convert or ignore "
+        "with a warning.",
     )
     require_safety_checker: bool = Field(
         False, description="Whether predict.py refuses a request to turn the model's safety checker off."

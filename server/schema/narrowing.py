@@ -9,6 +9,7 @@ Every request that fits what is left fits the source, too: inputs are narrowed, 
 
 from __future__ import annotations
 
+import inspect
 import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -52,6 +53,8 @@ def narrow(predictor: object, signature: Signature) -> Signature:
     changes = method()
     location = location_of(method)
     if not isinstance(changes, Mapping):
+        if inspect.iscoroutine(changes):
+            changes.close()  # or Python complains, too
         raise SignatureError(
             location,
             METHOD,

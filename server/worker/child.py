@@ -89,10 +89,10 @@ class Child:
 
     def _serve(self, loops: asyncio.Runner) -> int:
         try:
-            executor, interface = self._prepare(loops)
+            executor, ready = self._prepare(loops)
             # Before the parent knows that it may send predictions.
             self._executor = executor
-            self._connection.send(Ready(interface))
+            self._connection.send(ready)
         except BaseException as error:
             # SystemExit too: a model that calls sys.exit() while it loads has failed.
             self._logs.report(trace(error))
@@ -101,7 +101,7 @@ class Child:
         executor.serve()
         return 0
 
-    def _prepare(self, loops: asyncio.Runner) -> tuple[Executor, Interface]:
+    def _prepare(self, loops: asyncio.Runner) -> tuple[Executor, Ready]:
         enter_directory(self._directory)
         _warn_of_hidden_modules(self._directory)
         found = {mode: find_predictor(reference, mode) for mode, reference in self._references.items()}
@@ -127,7 +127,7 @@ class Child:
         narrowed = narrow(predictor, interface.served)
         runner.narrow(narrowed)
         self._logs.flush()
-        return executor, interface.narrowed(narrowed)
+        return executor, Ready(None if narrowed is interface.served else interface.narrowed(narrowed))
 
     def _listen(self) -> None:
         try:
