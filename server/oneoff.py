@@ -111,9 +111,10 @@ async def _load(worker: Worker) -> Interface:
 
 
 async def _set_up(worker: Worker) -> Interface:
-    if await worker.settled() is not WorkerState.READY:
+    state = await worker.settled()
+    if state is not WorkerState.READY or worker.interface is None:
         raise _setup_error(worker)
-    return await worker.loaded()
+    return worker.interface
 
 
 def _setup_error(worker: Worker) -> SetupError:

@@ -126,13 +126,16 @@ class Worker(Backend):
     async def loaded(self) -> Interface:
         """Wait until the predictor has been imported, before its `setup()`.
 
+        Returns:
+            What the source offers, which the loaded model may narrow.
+
         Raises:
             WorkerError: that failed; the message is one line.
         """
         await self._is_loaded.wait()
-        if self._interface is None:
+        if self._loaded_interface is None:
             raise WorkerError(self.setup.error or "The worker was stopped before the predictor was loaded.")
-        return self._interface
+        return self._loaded_interface
 
     async def settled(self) -> WorkerState:
         """Wait until the state is not STARTING."""
