@@ -39,14 +39,25 @@ def read_object(text: str) -> dict[str, Any]:
     return values
 
 
-async def read_inputs(
-    signature: Signature, given: Sequence[str] | Mapping[str, Any], scratch: Path, max_bytes: int
-) -> dict[str, Any]:
+def parse_inputs(signature: Signature, given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs by name.
+
+    Args:
+        signature: what they are for.
+        given: each as `name=value`, or by name.
+
+    Raises:
+        InvalidRequest: the model has no such input, or it is not written as one.
+    """
+    return _known(signature, given) if isinstance(given, Mapping) else _parse(signature, given)
+
+
+async def read_inputs(signature: Signature, given: dict[str, Any], scratch: Path, max_bytes: int) -> dict[str, Any]:
     """Check the inputs and fetch their files.
 
     Args:
         signature: what they are for.
-        given: each as `name=value`, or by name. In place of a file `@PATH` is one on disk.
+        given: what `parse_inputs` returned. In place of a file `@PATH` is one on disk.
         scratch: a folder, in which another is made for what is fetched.
         max_bytes: the most that may be fetched for one file.
 
@@ -54,8 +65,7 @@ async def read_inputs(
         InvalidRequest: they do not fit the model.
         InputFileError: a file among them cannot be had.
     """
-    by_name = _known(signature, given) if isinstance(given, Mapping) else _parse(signature, given)
-    values = InputValidator(signature).validate(by_name).values
+    values = InputValidator(signature).validate(given).values
     for field in signature.inputs:
         if field.name in values and _takes_files(field.type):
             values[field.name] = _open_files(field.name, values[field.name])

@@ -93,11 +93,17 @@ def predict(
 
 
 @cli.command()
+@click.option(
+    "--narrowed",
+    is_flag=True,
+    help="Load the model, and print what it takes then, as a running server does. The same where predict.py has no "
+    "`narrow_inputs`.",
+)
 @takes(ModelSettings)
-def schema(settings: ModelSettings, manifest: Manifest) -> None:
+def schema(settings: ModelSettings, manifest: Manifest, narrowed: bool) -> None:
     """Print the model's OpenAPI document, without loading its weights."""
     from server.oneoff import read_interface
     from server.schema.openapi import openapi_document
 
-    interface = asyncio.run(read_interface(settings, manifest))
+    interface = asyncio.run(read_interface(settings, manifest, narrowed=narrowed))
     click.echo(json.dumps(openapi_document(interface.signatures), indent=2, ensure_ascii=False))

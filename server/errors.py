@@ -29,10 +29,10 @@ class PredictorNotFound(DarkroomError):
 
 
 class SignatureError(DarkroomError):
-    """The signature of `predict` cannot be served.
+    """The signature of `predict`, or what `narrow_inputs` makes of it, cannot be served.
 
     Args:
-        location: `file:line` of the function.
+        location: `file:line` of the function or method.
         parameter: the parameter at fault, or `return`.
         rule: what is not allowed, naming the type or value.
         remedy: what to write instead.
@@ -81,6 +81,18 @@ class InvalidRequest(DarkroomError):
     def __init__(self, violations: list[Violation]) -> None:
         super().__init__("; ".join(f"{'.'.join(v.loc)}: {v.msg}" for v in violations))
         self.violations = violations
+
+
+class InputRefused(InvalidRequest):
+    """The model itself refused an input, by an exception that names it: what only the loaded model can tell.
+
+    Args:
+        input: its name.
+        message: what is wrong with it.
+    """
+
+    def __init__(self, input: str, message: str) -> None:
+        super().__init__([Violation(("body", "input", input), message)])
 
 
 class InputFileError(DarkroomError):

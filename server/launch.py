@@ -42,6 +42,8 @@ def create_worker(
         "MODEL_REVISION": settings.model_revision,
         "COMPILE": settings.compile,
         "COMPILE_CACHE": settings.compile_cache,
+        "STRICT": str(settings.strict).lower(),
+        "REQUIRE_SAFETY_CHECKER": str(settings.require_safety_checker).lower(),
     }
     seen = {} if device is None else variables_for(device, os.environ)
     return Worker(

@@ -15,13 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from server.assignments import read_inputs
-from server.errors import PredictionFailed, SetupError, WorkerError
+from server.assignments import parse_inputs, read_inputs
+from server.errors import InputRefused, PredictionFailed, SetupError, WorkerError
 from server.launch import create_worker
 from server.manifest import Manifest
 from server.outcome import write_output, write_prediction
 from server.prediction import Prediction, Status
 from server.schema.signature import Interface
+from server.schema.validation import InputValidator
 from server.settings import ModelSettings
 from server.worker.backend import WorkerState
 from server.worker.devices import choose_devices
@@ -32,15 +33,22 @@ from server.worker.worker import Worker
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")
 
 
-async def read_interface(settings: ModelSettings, manifest: Manifest) -> Interface:
-    """What the model takes and returns; it is imported but not set up.
+async def read_interface(settings: ModelSettings, manifest: Manifest, *, narrowed: bool) -> Interface:
+    """What the model takes and returns.
+
+    Args:
+        settings: what to load.
+        manifest: the folder to load it from.
+        narrowed: whether to set it up, and so to hear what the loaded model takes; else it is only imported.
 
     Raises:
-        WorkerError: it cannot be imported, or its signature cannot be served.
+        DeviceError: it is to be set up, and a device that the settings name cannot be had.
+        WorkerError: it cannot be imported or set up, or its signature cannot be served.
     """
-    worker = await _start(create_worker(settings, manifest))
+    devices = choose_devices(settings.devices, os.environ) if narrowed else ()
+    worker = await _start(create_worker(settings, manifest, next(iter(devices), None)))
     try:
-        return await _load(worker)
+        return await (_set_up(worker) if narrowed else _load(worker))
     finally:
         await worker.stop(0)
 
@@ -57,7 +65,7 @@ async def predict_once(
         output: where the output goes: a file, a folder, or `None` for the current folder and standard output.
 
     Raises:
-        InvalidRequest: the inputs do not fit the model.
+        InvalidRequest: the inputs do not fit the model, as the signature, `narrow_inputs` or `predict` says.
         InputFileError: a file among them cannot be had.
         DeviceError: a device that the settings name cannot be had.
         WorkerError: the model cannot be loaded.
@@ -69,14 +77,17 @@ async def predict_once(
             worker = await _start(create_worker(settings, manifest, device))
             try:
                 signature = (await _load(worker)).served
-                values = await read_inputs(signature, given, Path(scratch), settings.max_file_bytes)
-                if await worker.settled() is not WorkerState.READY:
-                    raise _setup_error(worker)
+                parsed = parse_inputs(signature, given)
+                # Before the model is loaded, which may take minutes; and afterwards, for it may take less by then.
+                values = await read_inputs(signature, parsed, Path(scratch), settings.max_file_bytes)
+                InputValidator((await _set_up(worker)).served).validate(parsed)
                 prediction = await _run(worker, values, Path(scratch), display)
             finally:
                 await worker.stop(0)
         if isinstance(given, Mapping):
             write_prediction(prediction, output)
+        if fault := prediction.fault:
+            raise InputRefused(fault.input, fault.message)
         if prediction.status is not Status.SUCCEEDED:
             reason = prediction.error or "The prediction was canceled."
             raise PredictionFailed(reason.removeprefix("Prediction failed: "))
@@ -97,6 +108,13 @@ async def _load(worker: Worker) -> Interface:
         return await worker.loaded()
     except WorkerError as error:
         raise _setup_error(worker) from error
+
+
+async def _set_up(worker: Worker) -> Interface:
+    state = await worker.settled()
+    if state is not WorkerState.READY or worker.interface is None:
+        raise _setup_error(worker)
+    return worker.interface
 
 
 def _setup_error(worker: Worker) -> SetupError:

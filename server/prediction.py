@@ -16,6 +16,7 @@ from server.transcript import Transcript
 from server.worker.messages import (
     Canceled,
     Failed,
+    InputFault,
     Log,
     Metric,
     MetricMode,
@@ -69,6 +70,7 @@ class Prediction:
         output: a value, or a growing list where the predictor yields; files are strings by now.
         has_output: whether anything was put out (`None` is a value).
         error: why it failed.
+        fault: the input that was at fault, where the model named one.
         metrics: what the model recorded, and `predict_time` in seconds.
         created_at, started_at, completed_at: in UTC.
     """
@@ -81,6 +83,7 @@ class Prediction:
     output: Any = None
     has_output: bool = False
     error: str | None = None
+    fault: InputFault | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
@@ -118,8 +121,9 @@ class Prediction:
                 record_metric(self.metrics, name, value, mode)
             case Succeeded(predict_time=seconds):
                 self._end(Status.SUCCEEDED, seconds)
-            case Failed(error=error, predict_time=seconds):
+            case Failed(error=error, predict_time=seconds, fault=fault):
                 self.error = error
+                self.fault = fault
                 self._end(Status.FAILED, seconds)
             case Canceled(predict_time=seconds):
                 self._end(Status.CANCELED, seconds)

@@ -35,8 +35,10 @@ INHERITED_VARIABLES = {
     "model_revision": "MODEL_REVISION",
     "port": "PORT",
     "predictor": "COG_PREDICT_TYPE_STUB",
+    "require_safety_checker": "REQUIRE_SAFETY_CHECKER",
     "setup_timeout": "COG_SETUP_TIMEOUT",
     "stream_history": "COG_STREAM_HISTORY_CAPACITY",
+    "strict": "STRICT",
     "trainer": "COG_TRAIN_TYPE_STUB",
     "user_agent": "COG_USER_AGENT",
     "webhook_auth_token": "WEBHOOK_AUTH_TOKEN",
@@ -152,6 +154,14 @@ class ModelSettings(BaseSettings):
         None,
         description="The folder in which predict.py keeps compiled code for the next start. "
         "Default: predict.py decides; ours takes ~/.cache/darkroom.",
+    )
+    strict: bool = Field(
+        False,
+        description="Whether predict.py refuses an input that it would otherwise round, shorten, convert or ignore "
+        "with a warning.",
+    )
+    require_safety_checker: bool = Field(
+        False, description="Whether predict.py refuses a request to turn the model's safety checker off."
     )
     devices: Annotated[str | None, AfterValidator(_devices)] = Field(
         None,

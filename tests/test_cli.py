@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import PREDICTORS, ROOT, Serve
+from tests.worker.test_narrowing import write
 
 
 def darkroom(
@@ -302,6 +303,88 @@ def test_schema_prints_openapi_without_setting_up() -> None:
     result = darkroom("schema", "--predictor", "raise_in_setup.py:Predictor")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["components"]["schemas"]["Output"] == {"title": "Output", "type": "string"}
+
+
+NARROWED = {"mask": "it has no form for inpainting", "steps": {"default": 4, "le": 8}}
+
+
+def test_schema_is_that_of_the_source_unless_the_loaded_model_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDER", write(tmp_path, NARROWED)["FOLDER"])
+    arguments = ("schema", "--predictor", "narrow.py:Predictor")
+    source, narrowed = (
+        json.loads(darkroom(*arguments, *flags).stdout)["components"]["schemas"]["Input"]["properties"]
+        for flags in ((), ("--narrowed",))
+    )
+    assert source.keys() - narrowed.keys() == {"mask"}
+    assert [schema["steps"]["maximum"] for schema in (source, narrowed)] == [500, 8]
+
+
+def test_a_schema_of_a_model_that_cannot_be_loaded_is_none() -> None:
+    result = darkroom("schema", "--narrowed", "--predictor", "raise_in_setup.py:Predictor")
+    assert result.returncode == 1
+    assert "RuntimeError: the weights are gone" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-i", "steps=9"], "body.input.steps: 9 is greater than the maximum of 8"),
+        (
+            ["-i", "mask=@cog.png"],
+            "body.input.mask: the loaded model cannot take it: it has no form for inpainting. Leave it out.",
+        ),
+    ],
+)
+def test_predict_refuses_what_the_loaded_model_cannot_take(
+    arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDER", write(tmp_path, NARROWED)["FOLDER"])
+    (tmp_path / "cog.png").write_text("a mask")
+    result = predict("narrow", "-i", "prompt=a", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.strip().splitlines()[-1] == f"darkroom: {line}"
+
+
+def test_predict_runs_with_the_defaults_of_the_loaded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDER", write(tmp_path, NARROWED)["FOLDER"])
+    result = predict("narrow", "-i", "prompt=a")
+    assert json.loads(result.stdout)["steps"] == 4
+
+
+@pytest.mark.parametrize("given", [("-i", "width=70"), ("--json", '{"width": 70}')])
+def test_an_input_that_predict_refuses_is_told_as_those_that_the_schema_does(given: tuple[str, ...]) -> None:
+    result = predict("refuse_input", *given)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1] == (
+        "darkroom: body.input.width: 70 is no multiple of 8. The nearest is 64."
+    )
+    if given[0] == "--json":
+        assert json.loads(result.stdout)["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "seen"),
+    [
+        ((), {}, ["false", "false"]),
+        (("--strict", "true"), {}, ["true", "false"]),
+        ((), {"STRICT": "1", "REQUIRE_SAFETY_CHECKER": "yes"}, ["true", "true"]),
+        (("--strict", "false"), {"DARKROOM_STRICT": "true", "DARKROOM_REQUIRE_SAFETY_CHECKER": "1"}, ["false", "true"]),
+    ],
+)
+def test_how_strict_the_model_is_to_be_reaches_it(
+    flags: tuple[str, ...], environment: dict[str, str], seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STRICT", "REQUIRE_SAFETY_CHECKER"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"DARKROOM_{name}", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code = "import os; result = [os.environ[name] for name in ('STRICT', 'REQUIRE_SAFETY_CHECKER')]"
+    arguments = ("predict", "--predictor", "run_code.py:Predictor", "-i", f"code={code}", *flags)
+    assert json.loads(darkroom(*arguments).stdout) == seen
 
 
 def test_schema_shows_the_training_parts_in_either_mode() -> None:

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request, Response
 
 from server.api.body import beside_the_loop, decode_body, read_body
 from server.api.models import PredictionRequest, check_id
-from server.api.responses import json_response
+from server.api.responses import json_response, refusal
 from server.api.stream import event_stream, wants_stream
 from server.api.warning import warning_header
-from server.errors import InvalidRequest, StreamingNotSupported, Violation
+from server.errors import InputRefused, InvalidRequest, StreamingNotSupported, Violation
 from server.prediction import Prediction, new_id
 from server.schema.signature import Mode
 from server.schema.validation import ValidInput
@@ -110,6 +110,8 @@ async def _predict(
         return json_response({"id": id_, "status": "starting"}, 202, headers)
     if not await _ended_before_the_client_left(request, service, id_):
         return Response(status_code=499)
+    if fault := prediction.fault:
+        return refusal(InputRefused(fault.input, fault.message), headers)
     return json_response(prediction.to_response(), headers=headers)
 
 

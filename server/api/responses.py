@@ -41,6 +41,12 @@ def json_response(content: Mapping[str, Any], status: int = 200, headers: Mappin
     return Response(body, status, headers, media_type="application/json")
 
 
+def refusal(error: InvalidRequest, headers: Mapping[str, str] | None = None) -> Response:
+    """422, and each violation."""
+    detail = [{"loc": v.loc, "msg": v.msg, "type": v.type} for v in error.violations]
+    return json_response({"detail": detail}, 422, headers)
+
+
 def install_error_responses(app: FastAPI) -> None:
     """Answer every exception that a route lets through; none ends the server."""
     for error, (status, body) in _ANSWERS.items():
@@ -69,7 +75,7 @@ def _retry(error: DarkroomError) -> Response:
 
 def _violations(error: DarkroomError) -> Response:
     assert isinstance(error, InvalidRequest)
-    return json_response({"detail": [{"loc": v.loc, "msg": v.msg, "type": v.type} for v in error.violations]})
+    return refusal(error)
 
 
 _ANSWERS: dict[type[DarkroomError], tuple[int, Callable[[DarkroomError], Response]]] = {

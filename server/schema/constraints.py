@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from server.errors import UnsupportedType
-from server.schema.signature import InputField, Kind
+from server.schema.openapi import openapi_document
+from server.schema.signature import InputField, Kind, Mode, OutputType, Signature
 from server.schema.validation import compile_pattern
 
 
@@ -29,9 +30,28 @@ def check_constraints(field: InputField) -> None:
     _check_lengths(field, kind)
     _check_regex(field, kind)
     _check_choices(field, kind)
+    _check_multiple(field, kind)
     if field.accept is not None and kind not in (Kind.PATH, Kind.FILE):
         raise UnsupportedType(
             f"accept={field.accept!r} is only for files, and its type is {kind}", "Remove it, or make the input a Path."
+        )
+
+
+def check_name(field: InputField, output: OutputType) -> None:
+    """Let a field pass unless its choices, which are published under its name, have one that every document has.
+
+    Args:
+        field: an input.
+        output: what the function of the input returns.
+
+    Raises:
+        UnsupportedType: they have.
+    """
+    bare = Signature((), output)
+    if field.choices is not None and field.name in openapi_document(dict.fromkeys(Mode, bare))["components"]["schemas"]:
+        raise UnsupportedType(
+            "a parameter with choices cannot have this name: the OpenAPI document uses it",
+            "Choose another name, such as one in small letters.",
         )
 
 
@@ -70,6 +90,20 @@ def _check_regex(field: InputField, kind: Kind) -> None:
         compile_pattern(field.regex)
     except (re.error, TypeError) as error:
         raise UnsupportedType(f"regex={field.regex!r} is no regular expression: {error}", "Correct it.") from None
+
+
+def _check_multiple(field: InputField, kind: Kind) -> None:
+    multiple = field.multiple_of
+    if multiple is None:
+        return
+    if field.type.kind is not Kind.INTEGER:
+        raise UnsupportedType(
+            f"multiple_of={multiple!r} is only for whole numbers, and its type is {kind}", "Remove multiple_of."
+        )
+    if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
+        raise UnsupportedType(
+            f"multiple_of={multiple!r} is no whole number from 1 up", "Write one, such as multiple_of=8."
+        )
 
 
 def _check_choices(field: InputField, kind: Kind) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
-import reprlib
 import typing
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +14,11 @@ from typing import Any
 from server.cog import Secret
 from server.cog.input import FieldInfo, Input
 from server.cog.predictor import method_owner
-from server.errors import InvalidRequest, SignatureError, UnsupportedType
+from server.errors import SignatureError, UnsupportedType
 from server.schema.annotations import input_type, output_type
-from server.schema.constraints import check_constraints
-from server.schema.openapi import openapi_document
+from server.schema.constraints import check_constraints, check_name
+from server.schema.literals import check_default, json_choices, json_default
 from server.schema.signature import InputField, Kind, Mode, OutputType, Signature, ValueType
-from server.schema.validation import InputValidator
 
 _RETURN = "return"
 
@@ -48,7 +44,11 @@ def inspect_predictor(predictor: object, mode: Mode = Mode.PREDICT) -> Signature
         description=inspect.getdoc(source),
         streaming=getattr(function, "__darkroom_streaming__", False),
     )
-    _check_names(source, signature)
+    for field in signature.inputs:
+        try:
+            check_name(field, signature.output)
+        except UnsupportedType as unsupported:
+            raise SignatureError(location_of(source), field.name, unsupported.rule, unsupported.remedy) from None
     return signature
 
 
@@ -68,9 +68,9 @@ def prediction_function(predictor: object, mode: Mode = Mode.PREDICT) -> Callabl
             return function
         case []:
             lacking = "defines neither run nor predict" if mode is Mode.PREDICT else "does not define train"
-            raise SignatureError(_location(cls), cls.__name__, f"it {lacking}", f"Define {names[0]}(self, ...).")
+            raise SignatureError(location_of(cls), cls.__name__, f"it {lacking}", f"Define {names[0]}(self, ...).")
     raise SignatureError(
-        _location(cls),
+        location_of(cls),
         cls.__name__,
         "it defines both run and predict, and only one can be what is served",
         "Keep run, and give the other another name.",
@@ -92,7 +92,7 @@ def _parameters(function: Callable[..., Any], source: Callable[..., Any]) -> lis
     for parameter in parameters:
         if parameter.kind in _STARS:
             raise SignatureError(
-                _location(source),
+                location_of(source),
                 _STARS[parameter.kind] + parameter.name,
                 "nobody can know which inputs it stands for",
                 "Name each input; if a decorator put this here, write @functools.wraps(function) above its function.",
@@ -101,7 +101,7 @@ def _parameters(function: Callable[..., Any], source: Callable[..., Any]) -> lis
         # A method without self would be called with one input too many.
         if not inspect.isclass(function.__self__) and (not parameters or parameters[0].name != "self"):
             raise SignatureError(
-                _location(source),
+                location_of(source),
                 source.__name__,
                 "its first parameter is not self",
                 f"Write def {source.__name__}(self, ...).",
@@ -110,7 +110,7 @@ def _parameters(function: Callable[..., Any], source: Callable[..., Any]) -> lis
     for parameter in parameters:
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise SignatureError(
-                _location(source), parameter.name, "it can only be passed by position, not by name", "Remove the `/`."
+                location_of(source), parameter.name, "it can only be passed by position, not by name", "Remove the `/`."
             )
     return parameters
 
@@ -121,17 +121,20 @@ _STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: 
 def _read_input(source: Callable[..., Any], parameter: inspect.Parameter) -> InputField:
     if parameter.annotation is parameter.empty:
         raise SignatureError(
-            _location(source), parameter.name, "it has no type annotation", f"Write {parameter.name}: str, or its type."
+            location_of(source),
+            parameter.name,
+            "it has no type annotation",
+            f"Write {parameter.name}: str, or its type.",
         )
     try:
         type_ = input_type(_resolve(source, parameter.name, parameter.annotation))
         info = _field_info(parameter.default)
         field = _with_default(_describe(parameter.name, type_, info), info.default, info.has_default)
         check_constraints(field)
-        _check_default(field)
+        check_default(field)
     except UnsupportedType as unsupported:
         raise SignatureError(
-            _location(source), parameter.name, unsupported.rule, unsupported.remedy
+            location_of(source), parameter.name, unsupported.rule, unsupported.remedy
         ) from unsupported.__cause__
     return field
 
@@ -140,13 +143,13 @@ def _read_output(source: Callable[..., Any]) -> OutputType:
     annotation = inspect.signature(source).return_annotation
     if annotation is inspect.Signature.empty:
         raise SignatureError(
-            _location(source), _RETURN, "it has no type annotation", "Write what comes back, such as -> str."
+            location_of(source), _RETURN, "it has no type annotation", "Write what comes back, such as -> str."
         )
     try:
         return output_type(_resolve(source, _RETURN, annotation))
     except UnsupportedType as unsupported:
         raise SignatureError(
-            _location(source), _RETURN, unsupported.rule, unsupported.remedy
+            location_of(source), _RETURN, unsupported.rule, unsupported.remedy
         ) from unsupported.__cause__
 
 
@@ -170,7 +173,7 @@ def _field_info(default: Any) -> FieldInfo:
 
 
 def _describe(name: str, type_: ValueType, info: FieldInfo) -> InputField:
-    choices = None if info.choices is None else tuple(_plain(choice) for choice in _listed(info.choices))
+    choices = None if info.choices is None else json_choices(info.choices)
     return InputField(
         name=name,
         type=type_,
@@ -203,90 +206,12 @@ def _with_default(field: InputField, default: Any, given: bool) -> InputField:
         type=type_,
         required=required,
         has_default=published,
-        default=_json_default(default, type_) if published else None,
+        default=json_default(default, type_) if published else None,
     )
 
 
-def _json_default(value: Any, type_: ValueType) -> Any:
-    """A Python default as JSON; it is checked against the schema afterwards."""
-    value = _plain(value)
-    match type_.kind, value:
-        case Kind.SECRET, Secret():
-            return None
-        case Kind.BOOLEAN, 0 | 1:
-            return bool(value)
-        case Kind.INTEGER | Kind.NUMBER, bool():
-            return int(value)
-        case Kind.LIST, list() | tuple() | set() | frozenset():
-            return [_json_default(item, type_.items[0]) for item in value]
-    return _json(value)
-
-
-def _json(value: Any) -> Any:
-    match _plain(value):
-        case None | bool() | int() | str() as plain:
-            return plain
-        case float() as plain if math.isfinite(plain):
-            return plain
-        case list() | tuple() as items:
-            return [_json(item) for item in items]
-        case dict() as mapping if all(isinstance(key, str) for key in mapping):
-            return {key: _json(item) for key, item in mapping.items()}
-    raise UnsupportedType(
-        f"the default {reprlib.repr(value)} is not JSON, so no client could see it",
-        "Use a literal, or None and make the value in the function.",
-    )
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
-
-
-def _listed(choices: Any) -> list[Any]:
-    if isinstance(choices, str | bytes) or not hasattr(choices, "__iter__"):
-        raise UnsupportedType(f"choices={choices!r} is no list", "Write choices=[...] with the values allowed.")
-    return list(choices)
-
-
-def _check_default(field: InputField) -> None:
-    if not field.has_default or field.default is None:
-        return
-    item = field.type.items[0] if field.type.kind is Kind.LIST else field.type
-    if item.kind in (Kind.PATH, Kind.FILE) and field.default != []:
-        raise UnsupportedType(
-            f"a file cannot have a default, such as {field.default!r}: it would not be fetched",
-            "Write Path | None = Input(default=None), and open your file where it is None.",
-        )
-    # Cog publishes the choices of a list as the schema of the whole list; each item is what is meant.
-    is_list_of_choices = field.choices is not None and field.type.kind is Kind.LIST
-    values = field.default if is_list_of_choices else [field.default]
-    validator = InputValidator(Signature((field,), OutputType(ValueType(Kind.ANY))))
-    for value in values:
-        try:
-            validator.validate({field.name: value})
-        except InvalidRequest as invalid:
-            raise UnsupportedType(
-                f"the default {field.default!r} breaks its own rule: {invalid.violations[0].msg}",
-                "Change the default, or the rule.",
-            ) from None
-
-
-def _check_names(source: Callable[..., Any], signature: Signature) -> None:
-    """The choices of a parameter are published under its name, beside the names that every document has."""
-    bare = Signature((), signature.output)
-    taken = openapi_document(dict.fromkeys(Mode, bare))["components"]["schemas"]
-    for field in signature.inputs:
-        if field.choices is not None and field.name in taken:
-            raise SignatureError(
-                _location(source),
-                field.name,
-                "a parameter with choices cannot have this name: the OpenAPI document uses it",
-                "Choose another name, such as one in small letters.",
-            )
-
-
-def _location(thing: Any) -> str:
-    """`file:line`, the file relative to the current folder if it is below it."""
+def location_of(thing: Any) -> str:
+    """Where a function or a class is: `file:line`, the file relative to the current folder if it is below it."""
     try:
         file = inspect.getsourcefile(thing) or inspect.getfile(thing)
         line = inspect.getsourcelines(thing)[1]

@@ -116,6 +116,8 @@ def _input_property(field: InputField, order: int) -> dict[str, Any]:
         "pattern": field.regex,
         "deprecated": field.deprecated or None,
         "x-cog-accept": field.accept,
+        # Not `multipleOf`, which would have other numbers refused that the model rounds.
+        "x-multiple-of": field.multiple_of,
     }
     schema.update({keyword: limit for keyword, limit in limits.items() if limit is not None})
     schema["x-order"] = order

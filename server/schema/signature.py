@@ -6,7 +6,7 @@ the OpenAPI document (`server.schema.openapi`) and the validation (`server.schem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -102,6 +102,7 @@ class InputField:
         choices: the values allowed, all strings or all numbers.
         deprecated: whether clients should stop sending it.
         accept: media types or extensions that a file picker should offer, as in HTML.
+        multiple_of: what the model rounds a whole number to; no rule, so that others are taken.
     """
 
     name: str
@@ -118,6 +119,20 @@ class InputField:
     choices: tuple[str | int | float, ...] | None = None
     deprecated: bool = False
     accept: str | None = None
+    multiple_of: int | None = None
+
+
+@dataclass(frozen=True)
+class RemovedInput:
+    """An input that the loaded model cannot take; clients do not see it.
+
+    Attributes:
+        field: what the source says of it. It is not required.
+        reason: why the model cannot, as part of a sentence; `None` where the author does not say.
+    """
+
+    field: InputField
+    reason: str | None = None
 
 
 class Display(StrEnum):
@@ -149,12 +164,14 @@ class Signature:
         output: what comes back.
         description: the function's docstring, or `None`.
         streaming: whether the author marked it with `@cog.streaming`.
+        removed: inputs of the source that the loaded model cannot take; `inputs` has none of them.
     """
 
     inputs: tuple[InputField, ...]
     output: OutputType
     description: str | None = None
     streaming: bool = False
+    removed: tuple[RemovedInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +190,10 @@ class Interface:
     def served(self) -> Signature:
         """The signature of what runs."""
         return self.signatures[self.mode]
+
+    def narrowed(self, signature: Signature) -> Interface:
+        """The same with another signature of what runs."""
+        return replace(self, signatures={**self.signatures, self.mode: signature})
 
     def asked(self, mode: Mode) -> Signature:
         """What a request for a prediction, or a training, is checked against; as in Cog, of a model that has only the

@@ -20,7 +20,7 @@ from jsonschema.validators import extend
 
 from server.errors import InvalidRequest, Violation
 from server.schema.openapi import component_schemas
-from server.schema.signature import Signature
+from server.schema.signature import InputField, Signature
 
 MAX_DEPTH = 126
 """How many arrays and objects may sit inside each other, `input` itself included; as in Cog's parser."""
@@ -37,7 +37,7 @@ class ValidInput:
 
     Attributes:
         values: what the request gave for the inputs that the model has, unchanged.
-        unknown: the names of other inputs, which were dropped.
+        unknown: the names of inputs that the source does not have either, which were dropped.
     """
 
     values: dict[str, Any]
@@ -54,6 +54,7 @@ class InputValidator:
             name: _Validator({**_sorted(schema), "components": {"schemas": _sorted(schemas)}})
             for name, schema in sorted(schemas["Input"]["properties"].items())
         }
+        self._removed = {one.field.name: one for one in signature.removed}
 
     def validate(self, input: Any) -> ValidInput:
         """What of `input` the model takes.
@@ -63,7 +64,7 @@ class InputValidator:
 
         Raises:
             InvalidRequest: it breaks the schema; lists up to `MAX_VIOLATIONS` violations: fields in alphabetical order,
-                then the missing ones in that of the signature.
+                then those that the loaded model cannot take, then the missing ones in the order of the signature.
         """
         given = {} if input is None else input
         if not isinstance(given, dict):
@@ -76,7 +77,7 @@ class InputValidator:
             raise InvalidRequest(violations)
         return ValidInput(
             values={name: value for name, value in given.items() if name in self._fields},
-            unknown=tuple(name for name in given if name not in self._fields),
+            unknown=tuple(name for name in given if name not in self._fields and name not in self._removed),
         )
 
     def _violations(self, given: dict[str, Any]) -> Iterator[Violation]:
@@ -87,6 +88,11 @@ class InputValidator:
                     continue
                 for error in validator.iter_errors(given[name]):
                     yield _violation("/".join(map(str, (name, *error.absolute_path))), _message(error))
+        for name, removed in sorted(self._removed.items()):
+            # Clients that were generated from the source send every input, with its default.
+            if name in given and not _is_unset(given[name], removed.field):
+                reason = "" if removed.reason is None else f": {removed.reason}"
+                yield _violation(name, f"the loaded model cannot take it{reason}. Leave it out.")
         for name in self._required:
             if name not in given:
                 yield _violation(name, "Field required", "value_error.missing")
@@ -156,6 +162,11 @@ _Validator = extend(Draft202012Validator, {"pattern": _pattern, "items": _items,
 
 def _violation(field: str, msg: str, type: str = "value_error") -> Violation:
     return Violation(("body", "input", field), msg, type)
+
+
+def _is_unset(value: Any, field: InputField) -> bool:
+    """Whether a value says no more than leaving the input out does."""
+    return value is None or (field.has_default and Draft202012Validator({"const": field.default}).is_valid(value))
 
 
 def _message(error: ValidationError) -> str:

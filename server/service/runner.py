@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -106,29 +107,30 @@ class JobRunner:
         inputs, outputs = folder / "inputs", folder / "outputs"
         inputs.mkdir()
         outputs.mkdir()
-        served = self._check_mode(job)
-        values = await fetch_inputs(prediction.input, served, inputs, self._client, self._max_file_bytes)
+        served, given = self._check_mode(job)
+        values = await fetch_inputs(given, served, inputs, self._client, self._max_file_bytes)
         return Predict(prediction.id, values, str(outputs), prediction.context)
 
-    def _check_mode(self, job: Job) -> Signature:
-        """The signature of what is going to run.
+    def _check_mode(self, job: Job) -> tuple[Signature, dict[str, Any]]:
+        """The signature of what is going to run, and the inputs that it gets.
 
         Raises:
             WrongMode: what was asked for is something else, and its inputs do not fit.
         """
         interface = self._backend.interface
         assert interface is not None
-        if job.signature is not interface.served:
-            # Cog hands them over all the same; then it is Python that complains.
-            mode = interface.mode
-            remedy = f"This server runs every request as a {mode.noun}; start one with --x-mode {mode.other} instead."
-            try:
-                valid = InputValidator(interface.served).validate(job.prediction.input)
-            except InvalidRequest as invalid:
-                raise WrongMode(f"The inputs do not fit {mode}: {invalid}. {remedy}") from invalid
-            if valid.unknown:
-                raise WrongMode(f"The inputs do not fit {mode}, which has no {', '.join(valid.unknown)}. {remedy}")
-        return interface.served
+        if job.signature is interface.served:
+            return interface.served, job.prediction.input
+        # Cog hands them over all the same; then it is Python that complains.
+        mode = interface.mode
+        remedy = f"This server runs every request as a {mode.noun}; start one with --x-mode {mode.other} instead."
+        try:
+            valid = InputValidator(interface.served).validate(job.prediction.input)
+        except InvalidRequest as invalid:
+            raise WrongMode(f"The inputs do not fit {mode}: {invalid}. {remedy}") from invalid
+        if valid.unknown:
+            raise WrongMode(f"The inputs do not fit {mode}, which has no {', '.join(valid.unknown)}. {remedy}")
+        return interface.served, valid.values
 
     async def _read(self, job: Job, command: Predict, events: asyncio.Queue[PredictionEvent]) -> None:
         # Apart from `_follow`, so that the slot is free once the child is done, however long publishing files takes.

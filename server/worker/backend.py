@@ -70,7 +70,10 @@ class Backend(ABC):
 
     @property
     def interface(self) -> Interface | None:
-        """What the model offers; `None` until it has been imported. It stays the same from then on."""
+        """What the model offers; `None` until it has been imported.
+
+        Being set up may narrow it. From the moment on at which it has been ready it stays the same.
+        """
         return self._interface
 
     @property

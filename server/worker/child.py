@@ -16,6 +16,7 @@ from typing import Any
 import server
 from server.errors import WorkerError
 from server.schema.inspect import concurrency_of, inspect_predictor, prediction_function
+from server.schema.narrowing import narrow
 from server.schema.signature import Interface, Mode
 from server.worker.connection import ChildConnection
 from server.worker.executors import ConcurrentExecutor, Executor, SerialExecutor
@@ -88,18 +89,19 @@ class Child:
 
     def _serve(self, loops: asyncio.Runner) -> int:
         try:
-            executor = self._prepare(loops)
+            executor, ready = self._prepare(loops)
+            # Before the parent knows that it may send predictions.
+            self._executor = executor
+            self._connection.send(ready)
         except BaseException as error:
             # SystemExit too: a model that calls sys.exit() while it loads has failed.
             self._logs.report(trace(error))
             self._connection.send(SetupFailed(summarize(error)))
             return 1
-        self._executor = executor
-        self._connection.send(Ready())
         executor.serve()
         return 0
 
-    def _prepare(self, loops: asyncio.Runner) -> Executor:
+    def _prepare(self, loops: asyncio.Runner) -> tuple[Executor, Ready]:
         enter_directory(self._directory)
         _warn_of_hidden_modules(self._directory)
         found = {mode: find_predictor(reference, mode) for mode, reference in self._references.items()}
@@ -122,8 +124,10 @@ class Child:
         if callable(healthcheck):
             self._healthcheck = UserHealthcheck(healthcheck, self._logs, loop)
         _set_up(predictor, executor)
+        narrowed = narrow(predictor, interface.served)
+        runner.narrow(narrowed)
         self._logs.flush()
-        return executor
+        return executor, Ready(None if narrowed is interface.served else interface.narrowed(narrowed))
 
     def _listen(self) -> None:
         try:

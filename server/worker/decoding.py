@@ -23,15 +23,24 @@ class InputDecoder:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Signature) -> None:
+        self._signature = signature
         self._types = {field.name: field.type for field in signature.inputs}
         parameters = inspect.signature(function).parameters
         self._defaults = {name: _default(parameters[name]) for name in self._types if name in parameters}
 
+    def narrow(self, signature: Signature) -> None:
+        """From now on give the defaults of `signature`, where they are others than those of the source."""
+        before = {field.name: field for field in self._signature.inputs}
+        for field in signature.inputs:
+            if (field.has_default, field.default) != (before[field.name].has_default, before[field.name].default):
+                self._defaults[field.name] = field.default
+
     def decode(self, values: dict[str, Any], files: ExitStack) -> dict[str, Any]:
         """The arguments, by name.
 
-        An input that `values` leaves out is as the source has it: like Cog, nothing is made of a default but what
-        was written. A list among them is a copy, so that no prediction can change it for the next.
+        An input that `values` leaves out is as the source has it, unless `narrow` has said otherwise: like Cog, nothing
+        is made of a default but what was written. A list among them is a copy, so that no prediction can change it for
+        the next.
 
         Args:
             values: the validated input of a request.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 
 from server.errors import DarkroomError
+from server.worker.messages import InputFault
 
 _OURS = str(Path(__file__).parent)
 _ASYNCIO = str(Path(asyncio.__file__).parent)
@@ -14,12 +16,24 @@ _ASYNCIO = str(Path(asyncio.__file__).parent)
 
 def summarize(error: BaseException) -> str:
     """`ValueError: bad thing`; of our own errors, which say everything themselves, the message alone."""
+    message = _message(error)
+    return message if isinstance(error, DarkroomError) else printable(f"{type(error).__qualname__}: {message}")
+
+
+def input_fault(error: BaseException, names: Collection[str]) -> InputFault | None:
+    """The input that an exception says was at fault: its attribute `input` is the name of one.
+
+    Args:
+        error: what the model raised.
+        names: those of its inputs.
+    """
     try:
-        message = str(error)
+        name = getattr(error, "input", None)
     except Exception:  # models bring their own exceptions, and those may be broken
-        message = "<exception str() failed>"
-    text = message if isinstance(error, DarkroomError) else f"{type(error).__qualname__}: {message}"
-    return printable(text)
+        return None
+    if not isinstance(name, str) or name not in names:
+        return None
+    return InputFault(str(name), _message(error).removeprefix(f"{name}: ") or summarize(error))
 
 
 def printable(text: str) -> str:
@@ -35,6 +49,13 @@ def trace(error: BaseException) -> str:
     while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return printable("".join(traceback.format_exception(type(error), error, frames)))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return printable(str(error))
+    except Exception:  # as above
+        return "<exception str() failed>"
 
 
 def _is_ours(filename: str) -> bool:

@@ -35,6 +35,7 @@ class Fleet(Backend):
         self._workers = {device: create(device, self._dispatcher) for device in devices}
         self._starting: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._has_been_ready = False
         for worker in self._workers.values():
             worker.watch(self._take_note)
 
@@ -62,7 +63,7 @@ class Fleet(Backend):
     @property
     def has_been_ready(self) -> bool:
         """Whether setup has ever succeeded on any device."""
-        return any(worker.has_been_ready for worker in self.workers)
+        return self._has_been_ready
 
     async def start(self) -> None:
         """Start the children; does not wait for them.
@@ -100,6 +101,7 @@ class Fleet(Backend):
         for worker in waiting:
             await worker.start()
         await asyncio.gather(*(worker.settled() for worker in self.workers))
+        self._compare_interfaces()
         failed = [device for device, worker in self._workers.items() if worker.state is WorkerState.SETUP_FAILED]
         if failed and self.has_been_ready:
             logger.error(
@@ -110,8 +112,24 @@ class Fleet(Backend):
                 ", ".join(failed),
             )
 
+    def _compare_interfaces(self) -> None:
+        others = [
+            device
+            for device, worker in self._workers.items()
+            if worker.has_been_ready and worker.interface != self._interface
+        ]
+        if others:
+            logger.warning(
+                "The model takes other inputs on %s than on the device that was ready first, whose are offered. Let "
+                "`narrow_inputs` return the same on every device.",
+                ", ".join(others),
+            )
+
     def _take_note(self) -> None:
-        if self._interface is None:
-            self._interface = next((worker.interface for worker in self.workers if worker.interface), None)
+        if not self._has_been_ready:
+            first = next((worker for worker in self.workers if worker.has_been_ready), None)
+            self._has_been_ready = first is not None
+            # Of the first that is ready: then it is what the loaded model takes. Until then of the first imported.
+            self._interface = next((one.interface for one in (first, *self.workers) if one and one.interface), None)
         self._news.set()
         self._changed()

@@ -107,7 +107,13 @@ class Loaded(Event, frozen=True):
 
 
 class Ready(Event, frozen=True):
-    """`setup()` returned."""
+    """`setup()` returned.
+
+    Attributes:
+        interface: what the model takes and returns now that it is loaded; `None` where that is as before.
+    """
+
+    interface: Interface | None = None
 
 
 class SetupFailed(Event, frozen=True):
@@ -170,12 +176,29 @@ class Succeeded(Event, frozen=True):
     predict_time: float
 
 
+class InputFault(Struct, frozen=True):
+    """What a model says of an input that only it could judge.
+
+    Attributes:
+        input: the input's name.
+        message: what is wrong with it, without its name.
+    """
+
+    input: str
+    message: str
+
+
 class Failed(Event, frozen=True):
-    """The last event of a prediction that raised, or whose child died."""
+    """The last event of a prediction that raised, or whose child died.
+
+    Attributes:
+        fault: the input that was at fault, where what was raised names one.
+    """
 
     id: str
     error: str
     predict_time: float
+    fault: InputFault | None = None
 
 
 class Canceled(Event, frozen=True):

@@ -12,11 +12,11 @@ from typing import Any
 
 from server.cog import CancelationException
 from server.cog.scope import Scope, prediction_scope
-from server.schema.signature import Interface
+from server.schema.signature import Interface, Signature
 from server.worker.connection import ChildConnection
 from server.worker.decoding import InputDecoder
 from server.worker.encoding import OutputEncoder
-from server.worker.failure import summarize, trace
+from server.worker.failure import input_fault, summarize, trace
 from server.worker.interrupt import Interrupter
 from server.worker.job import Job
 from server.worker.logs import Logs
@@ -48,6 +48,7 @@ class Runner:
     ) -> None:
         self._function = function
         self._noun = interface.mode.noun
+        self._inputs = {field.name for field in interface.served.inputs}
         self._decoder = InputDecoder(function, interface.served)
         self._yields = interface.served.output.iterator is not None
         self._connection = connection
@@ -56,6 +57,10 @@ class Runner:
         self._forget = forget
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         """Whether predictions run as tasks of an event loop, and may so run concurrently."""
+
+    def narrow(self, signature: Signature) -> None:
+        """From now on give predictions the defaults of `signature`, which is that of the function, narrowed."""
+        self._decoder.narrow(signature)
 
     async def run(self, job: Job) -> None:
         """Run one prediction to its end. Exactly one terminal event is sent, as the last; nothing is raised.
@@ -78,8 +83,10 @@ class Runner:
         if job.canceled:
             self._connection.send(Canceled(job.id, seconds))
         elif error:
-            self._logs.report(trace(error.cause))
-            self._connection.send(Failed(job.id, f"Prediction failed: {error}", seconds))
+            fault = input_fault(error.cause, self._inputs)
+            # Of an input that the client can correct, where it was found says nothing.
+            self._logs.report(trace(error.cause) if fault is None else f"{summarize(error.cause)}\n")
+            self._connection.send(Failed(job.id, f"Prediction failed: {error}", seconds, fault))
         else:
             self._connection.send(Succeeded(job.id, seconds))
 

@@ -71,7 +71,7 @@ class Session:
         setup: Setup,
         runs: Runs,
         on_loaded: Callable[[Loaded], None],
-        on_ready: Callable[[], None],
+        on_ready: Callable[[Ready], None],
         label: str,
     ) -> None:
         self.pid = process.pid
@@ -195,7 +195,7 @@ class Session:
                 self._console.drain()
                 self._setup.succeed()
                 self._ready_at = time.monotonic()
-                self._on_ready()
+                self._on_ready(event)
             case SetupFailed(error=error):
                 self._console.drain()
                 self.kill(error)

@@ -13,7 +13,7 @@ from server.schema.signature import Interface, Mode
 from server.worker.backend import Backend, WorkerState
 from server.worker.backoff import Backoff
 from server.worker.dispatch import Dispatcher
-from server.worker.messages import HealthResult, Loaded
+from server.worker.messages import HealthResult, Loaded, Ready
 from server.worker.process import WorkerProcess
 from server.worker.session import Session
 from server.worker.setup import Setup, SetupReport
@@ -68,6 +68,7 @@ class Worker(Backend):
         self._state = WorkerState.STARTING
         self._setup = Setup()
         self._concurrency = concurrency or 1
+        self._loaded_interface: Interface | None = None
         self._has_been_ready = False
         self._restarts = 0
 
@@ -125,13 +126,16 @@ class Worker(Backend):
     async def loaded(self) -> Interface:
         """Wait until the predictor has been imported, before its `setup()`.
 
+        Returns:
+            What the source offers, which the loaded model may narrow.
+
         Raises:
             WorkerError: that failed; the message is one line.
         """
         await self._is_loaded.wait()
-        if self._interface is None:
+        if self._loaded_interface is None:
             raise WorkerError(self.setup.error or "The worker was stopped before the predictor was loaded.")
-        return self._interface
+        return self._loaded_interface
 
     async def settled(self) -> WorkerState:
         """Wait until the state is not STARTING."""
@@ -223,16 +227,23 @@ class Worker(Backend):
         return reason
 
     def _on_loaded(self, event: Loaded) -> None:
-        if self._interface is None:
+        self._loaded_interface = event.interface
+        if not self._has_been_ready:
             self._interface = event.interface
-        elif self._interface != event.interface:
-            logger.warning("The inputs or the output of the predictor have changed. Restart the server to offer them.")
         self._concurrency = event.concurrency
         self._is_loaded.set()
         self._changed()
 
-    def _on_ready(self) -> None:
+    def _on_ready(self, event: Ready) -> None:
         if self._session and not self._stopping.is_set():
+            interface = event.interface or self._loaded_interface
+            if not self._has_been_ready:
+                self._interface = interface
+            elif self._interface != interface:
+                logger.warning(
+                    "%sThe inputs or the output of the predictor have changed. Restart the server to offer them.",
+                    self._label,
+                )
             self._has_been_ready = True
             self._runs.attach(self._session, self._concurrency)
             self._set_state(WorkerState.READY)

@@ -122,6 +122,20 @@ class Deviation(Enum):
         "The error names the input, the URL and the reason. Of an HTTP status the words are Cog's.",
         "A request may have several files.",
     )
+    NARROWED_INPUTS = Difference(
+        _INPUTS,
+        "A method `narrow_inputs` of the predictor is one like any other: what the source says of the inputs holds.",
+        "It is asked after `setup`, and what it says holds from then on: see [Writing predict.py](python.md). Without "
+        "such a method nothing differs.",
+        "Which inputs a model can honour, and with what defaults, is known when it is loaded.",
+    )
+    REFUSED_INPUTS = Difference(
+        _INPUTS,
+        "Whatever `predict` raises makes a failed prediction, which is answered with 200.",
+        "So it does; but where the exception has an attribute `input`, the name of one of the inputs, a client that "
+        "waits for the end gets 422 with the input and what is wrong with it, and the log no traceback.",
+        "It is the same to a client whether the schema or the model knows that a value will not do.",
+    )
     CHILD_OUTPUT = Difference(
         _LOGS,
         "What child processes, C code and `sys.stdout.buffer` write goes to the server's console only.",
@@ -183,7 +197,8 @@ class Deviation(Enum):
         _LIFE,
         "`/openapi.json` is 503, and `GET /` lists no trainings, until setup is over.",
         "The one is there as soon as `predict.py` is imported, the other at once.",
-        "Loading weights changes nothing about it.",
+        "Loading weights changes nothing about it, unless the model narrows its inputs: then it is another from that "
+        "moment on.",
     )
     REFUSED_SIGNATURES = Difference(
         _LIFE,

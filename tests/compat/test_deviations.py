@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 # Imported for what its tests show.
+import tests.compat.test_narrowing
 import tests.compat.test_sequences  # noqa: F401
 from tests.compat.case import load_cases
 from tests.compat.deviations import Deviation, page, shown

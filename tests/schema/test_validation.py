@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from server.errors import InvalidRequest, Violation
-from server.schema.signature import InputField, Kind, OutputType, Signature, ValueType
+from server.schema.signature import InputField, Kind, OutputType, RemovedInput, Signature, ValueType
 from server.schema.validation import MAX_DEPTH, MAX_VIOLATIONS, InputValidator, compile_pattern
 
 
 def _validator(**fields: InputField) -> InputValidator:
     return InputValidator(Signature(tuple(fields.values()), OutputType(ValueType(Kind.STRING))))
+
+
+def _validator_without(field: InputField, reason: str | None = None) -> InputValidator:
+    signature = Signature((), OutputType(ValueType(Kind.STRING)), removed=(RemovedInput(field, reason),))
+    return InputValidator(signature)
 
 
 def _field(name: str, kind: Kind, *items: Kind, regex: str | None = None, required: bool = True) -> InputField:
@@ -25,6 +30,45 @@ def test_values_are_handed_on_unchanged_and_unknown_ones_named() -> None:
     assert valid.values == {"steps": 3.0, "options": {"deep": [1, {"x": "é"}]}}
     assert isinstance(valid.values["steps"], float)
     assert valid.unknown == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "value", "is_taken"),
+    [
+        (Kind.STRING, "none", "none", True),
+        (Kind.STRING, "none", None, True),
+        (Kind.STRING, "none", "", False),
+        (Kind.INTEGER, 0, 0, True),
+        (Kind.INTEGER, 0, 0.0, True),
+        (Kind.INTEGER, 0, False, False),
+        (Kind.BOOLEAN, False, False, True),
+        (Kind.BOOLEAN, False, 0, False),
+        (Kind.ANY, {"a": [1]}, {"a": [1.0]}, True),
+        (Kind.ANY, {"a": [1]}, {"a": [True]}, False),
+    ],
+)
+def test_of_what_the_model_cannot_take_only_the_default_passes(
+    kind: Kind, default: object, value: object, is_taken: bool
+) -> None:
+    field = InputField("x", ValueType(kind), required=False, has_default=True, default=default)
+    validator = _validator_without(field, "it is a turbo model")
+    if is_taken:
+        valid = validator.validate({"x": value})
+        assert (valid.values, valid.unknown) == ({}, ())
+    else:
+        with pytest.raises(InvalidRequest) as caught:
+            validator.validate({"x": value})
+        assert caught.value.violations == [
+            Violation(("body", "input", "x"), "the loaded model cannot take it: it is a turbo model. Leave it out.")
+        ]
+
+
+def test_of_what_the_model_cannot_take_and_has_no_default_only_null_passes() -> None:
+    validator = _validator_without(InputField("x", ValueType(Kind.PATH, nullable=True), required=False))
+    assert validator.validate({"x": None}).values == {}
+    with pytest.raises(InvalidRequest) as caught:
+        validator.validate({"x": "https://example.com/a.png"})
+    assert caught.value.violations[0].msg == "the loaded model cannot take it. Leave it out."
 
 
 def test_no_input_is_an_empty_one() -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from server.errors import PredictorNotFound
-from server.worker.failure import summarize, trace
+from server.worker.failure import input_fault, summarize, trace
+from server.worker.messages import InputFault
 
 
 class BrokenError(Exception):
@@ -44,3 +45,36 @@ def test_the_trace_begins_where_the_models_code_does() -> None:
 
 def test_our_own_errors_need_no_trace() -> None:
     assert trace(PredictorNotFound("There is no file x.")) == "There is no file x.\n"
+
+
+class InputError(Exception):
+    """As authors write it."""
+
+    def __init__(self, input: object, message: str) -> None:
+        super().__init__(message)
+        self.input = input
+
+
+class BrokenInputError(Exception):
+    @property
+    def input(self) -> str:
+        raise RuntimeError("no name")
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (InputError("width", "width: 100 is too wide"), InputFault("width", "100 is too wide")),
+        (InputError("width", "100 is too wide"), InputFault("width", "100 is too wide")),
+        (InputError("width", "half \ud800"), InputFault("width", "half \ufffd\ufffd\ufffd")),
+        (InputError("width", ""), InputFault("width", "InputError: ")),
+        (InputError("depth", "no such input"), None),
+        (InputError("", "no input"), None),
+        (InputError(None, "no name"), None),
+        (InputError(["width"], "no name"), None),
+        (BrokenInputError(), None),
+        (ValueError("bad thing"), None),
+    ],
+)
+def test_an_exception_may_name_the_input_at_fault(error: BaseException, fault: InputFault | None) -> None:
+    assert input_fault(error, {"width", "height"}) == fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ from typing import Any
 import pytest
 
 from server.errors import WorkerError
-from server.worker.messages import Canceled, Failed, LocalFile, Metric, MetricMode, Output, Predict, Succeeded
+from server.worker.messages import (
+    Canceled,
+    Failed,
+    InputFault,
+    LocalFile,
+    Metric,
+    MetricMode,
+    Output,
+    Predict,
+    Succeeded,
+)
 from tests.worker.conftest import Client, Start, logs_of, output_of, until_log
 
 SHAPES: dict[str, list[tuple[dict[str, Any], Any]]] = {
@@ -312,3 +323,42 @@ async def test_an_id_must_be_new_while_it_runs(start: Start, client: Client) -> 
             await anext(worker.run(command))
     again = Predict(command.id, {"code": "result = undefined"}, command.output_dir)
     assert isinstance((await client.events(worker, again))[-1], Failed)
+
+
+_RAISE = "class InputError(ValueError):\n input = 'code'\nraise InputError('code: too long')"
+
+
+@pytest.mark.parametrize(
+    ("predictor", "code", "kind"),
+    [
+        ("run_code", _RAISE, "Prediction failed: InputError"),
+        ("run_code_async", _RAISE, "Async prediction failed: InputError"),
+        ("yield_code", f"def items():\n yield 1\n exec({_RAISE!r})", "Generator iteration error: InputError"),
+    ],
+    ids=["synchronous", "asynchronous", "generator"],
+)
+async def test_an_input_that_the_model_refuses_is_told_without_a_traceback(
+    start: Start, client: Client, caplog: pytest.LogCaptureFixture, predictor: str, code: str, kind: str
+) -> None:
+    caplog.set_level(logging.INFO, "server.model")
+    worker = await start(predictor)
+    events = await client.predict(worker, code=code)
+    end = events[-1]
+    assert isinstance(end, Failed)
+    assert end.error == f"Prediction failed: {kind}: code: too long"
+    assert end.fault == InputFault("code", "too long")
+    assert logs_of(events) == ""
+    await worker.stop(1)
+    assert caplog.messages == ["InputError: code: too long"]
+
+
+async def test_an_exception_that_names_no_input_of_the_model_is_told_as_ever(
+    start: Start, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "server.model")
+    worker = await start("run_code")
+    events = await client.predict(worker, code=_RAISE.replace("input = 'code'", "input = 'width'"))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].fault is None
+    await worker.stop(1)
+    assert caplog.messages[0] == "Traceback (most recent call last):"
