@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from server.diffusion.compiler import CompileMode
     from server.diffusion.engine import Engine
-    from server.diffusion.errors import DiffusionError, InputError, ModelError, OutOfMemory, PicturesWithheld
+    from server.diffusion.errors import (
+        DiffusionError,
+        InputError,
+        MetadataError,
+        ModelError,
+        OutOfMemory,
+        PicturesWithheld,
+    )
     from server.diffusion.generation import Picture
     from server.diffusion.images import FORMATS, OutputFolders, data_url, save
+    from server.diffusion.imprint import read_metadata
+    from server.diffusion.metadata import Lora, Metadata, Provenance
     from server.diffusion.passes import Pass
+    from server.diffusion.provenance import provenance_of
+    from server.diffusion.redaction import record_inputs
     from server.diffusion.request import SEEDS, TextToImage
     from server.diffusion.schedulers import SCHEDULERS
 
@@ -29,18 +40,38 @@ __all__ = [
     "DiffusionError",
     "Engine",
     "InputError",
+    "Lora",
+    "Metadata",
+    "MetadataError",
     "ModelError",
     "OutOfMemory",
     "OutputFolders",
     "Pass",
     "Picture",
     "PicturesWithheld",
+    "Provenance",
     "TextToImage",
     "data_url",
+    "provenance_of",
+    "read_metadata",
+    "record_inputs",
     "save",
 ]
 
-_MODULES = ("errors", "images", "request", "schedulers", "compiler", "generation", "passes", "engine")
+_MODULES = (
+    "errors",
+    "redaction",
+    "metadata",
+    "imprint",
+    "images",
+    "provenance",
+    "request",
+    "schedulers",
+    "compiler",
+    "generation",
+    "passes",
+    "engine",
+)
 
 
 def __getattr__(name: str) -> Any:
