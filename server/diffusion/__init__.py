@@ -15,11 +15,22 @@ if TYPE_CHECKING:
     from server.diffusion.adapters import Lora
     from server.diffusion.compiler import CompileMode
     from server.diffusion.engine import Engine
-    from server.diffusion.errors import DiffusionError, InputError, ModelError, OutOfMemory, PicturesWithheld
+    from server.diffusion.errors import (
+        DiffusionError,
+        InputError,
+        MetadataError,
+        ModelError,
+        OutOfMemory,
+        PicturesWithheld,
+    )
     from server.diffusion.generation import Picture
     from server.diffusion.images import FORMATS, OutputFolders, data_url, save
     from server.diffusion.lora_files import LoraFiles
+    from server.diffusion.imprint import read_metadata
+    from server.diffusion.metadata import Metadata, Provenance, UsedLora
     from server.diffusion.passes import Pass
+    from server.diffusion.provenance import provenance_of
+    from server.diffusion.redaction import record_inputs
     from server.diffusion.request import SEEDS, TextToImage
     from server.diffusion.schedulers import SCHEDULERS
 
@@ -33,20 +44,31 @@ __all__ = [
     "InputError",
     "Lora",
     "LoraFiles",
+    "Metadata",
+    "MetadataError",
     "ModelError",
     "OutOfMemory",
     "OutputFolders",
     "Pass",
     "Picture",
     "PicturesWithheld",
+    "Provenance",
     "TextToImage",
     "data_url",
+    "provenance_of",
+    "read_metadata",
+    "record_inputs",
     "save",
 ]
 
 _MODULES = (
     "errors",
     "images",
+    "redaction",
+    "metadata",
+    "imprint",
+    "images",
+    "provenance",
     "request",
     "schedulers",
     "compiler",

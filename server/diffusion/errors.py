@@ -27,3 +27,7 @@ class PicturesWithheld(DiffusionError):
 
 class OutOfMemory(DiffusionError):
     """The request needs more memory than the device has left."""
+
+
+class MetadataError(DiffusionError):
+    """A file does not tell how its picture was made, or what it tells cannot be used."""
