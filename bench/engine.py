@@ -40,7 +40,7 @@ class MeasuredEngine:
         Args:
             inputs: by name, as a client sends them.
         """
-        async for _ in self._engine.generate(diffusion.TextToImage(**inputs)):
+        async for _ in self._engine.generate(diffusion.PictureRequest(**inputs)):
             pass
 
     def asking(self, workload: Workload, *, mixed: bool = False) -> Ask:

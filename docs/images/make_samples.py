@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from server.diffusion import Engine, TextToImage, save
+from server.diffusion import Engine, PictureRequest, save
 
 SAMPLES = ("a red apple", "a rocket on a black background", "a penguin", "a slice of pizza", "a butterfly", "a robot")
 SEED = 1
@@ -34,7 +34,7 @@ def draw(model: str, prompts: Iterable[str], lora: str | None = None) -> list[Im
         engine.pipeline.load_lora_weights(lora, weight_name="pytorch_lora_weights.safetensors")
 
     async def make() -> list[Image.Image]:
-        requests = (TextToImage(prompt=prompt, seed=SEED) for prompt in prompts)
+        requests = (PictureRequest(prompt=prompt, seed=SEED) for prompt in prompts)
         # One after another: beside others, sums are rounded differently.
         return [picture.image for request in requests async for picture in engine.generate(request)]
 

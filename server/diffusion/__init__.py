@@ -1,7 +1,7 @@
-"""Pictures from text with any diffusers pipeline. Knows nothing of HTTP, of Cog or of the rest of the server.
+"""Pictures with any diffusers pipeline. Knows nothing of HTTP, of Cog or of the rest of the server.
 
 engine = Engine("models/emoji")
-async for picture in engine.generate(TextToImage(prompt="a red apple", seed=7)):
+async for picture in engine.generate(PictureRequest(prompt="a red apple", seed=7)):
     save(picture.image, Path("apple.webp"), quality=90)
 
 Requests that are made at the same time share the model's forward passes; so do stock calls of its pipeline, in any form
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     )
     from server.diffusion.generation import Picture
     from server.diffusion.images import FORMATS, OutputFolders, data_url, save
-    from server.diffusion.lora_files import LoraFiles
     from server.diffusion.imprint import read_metadata
-    from server.diffusion.metadata import Metadata, Provenance, UsedLora
+    from server.diffusion.lora_files import LoraFiles
+    from server.diffusion.metadata import Metadata, Provenance
     from server.diffusion.passes import Pass
     from server.diffusion.provenance import provenance_of
     from server.diffusion.redaction import record_inputs
-    from server.diffusion.request import SEEDS, TextToImage
+    from server.diffusion.request import SEEDS, PictureRequest
     from server.diffusion.schedulers import SCHEDULERS
+    from server.diffusion.warnings import Warnings
 
 __all__ = [
     "FORMATS",
@@ -51,9 +52,10 @@ __all__ = [
     "OutputFolders",
     "Pass",
     "Picture",
+    "PictureRequest",
     "PicturesWithheld",
     "Provenance",
-    "TextToImage",
+    "Warnings",
     "data_url",
     "provenance_of",
     "read_metadata",
@@ -63,6 +65,7 @@ __all__ = [
 
 _MODULES = (
     "errors",
+    "warnings",
     "images",
     "redaction",
     "metadata",

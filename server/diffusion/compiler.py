@@ -81,7 +81,7 @@ class Compiler:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Begin with nothing until the context ends: compiling takes the interpreter from all that goes on beside it."""
+        """Begin with nothing until the context ends, so that all that goes on meanwhile has the interpreter."""
         self._free.clear()
         try:
             yield

@@ -29,7 +29,7 @@ class Embeddings:
         self._most_bytes = most_bytes
         self._bytes = 0
         # With what the libraries had to say, such as that a prompt was cut short.
-        self._kept: OrderedDict[Hashable, tuple[Any, list[str]]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Any, list[notices.Notice]]] = OrderedDict()
 
     def attach(self, pipeline: DiffusionPipeline) -> None:
         """Let a pipeline, which belongs to one request, find its embeddings here.
@@ -53,21 +53,21 @@ class Embeddings:
     def _find(self, key: Hashable, encode: Callable[[], Any]) -> Any:
         if known := self._kept.get(key):
             self._kept.move_to_end(key)
-            result, messages = known
-            for message in messages:
-                notices.tell(message)
+            result, said = known
+            for notice in said:
+                notices.tell(notice)
             return _copy(result)
-        with notices.heard() as messages:
+        with notices.heard() as said:
             result = encode()
         if all(leaf is None or isinstance(leaf, torch.Tensor) for leaf in tree_leaves(result)):
-            self._keep(key, _copy(result), messages)
+            self._keep(key, _copy(result), said)
         return result
 
-    def _keep(self, key: Hashable, result: Any, messages: list[str]) -> None:
+    def _keep(self, key: Hashable, result: Any, said: list[notices.Notice]) -> None:
         # Two requests may have asked for the same at the same time.
         if key in self._kept:
             return
-        self._kept[key] = result, messages
+        self._kept[key] = result, said
         self._bytes += _size(result)
         while self._bytes > self._most_bytes:
             _, (oldest, _) = self._kept.popitem(last=False)

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
 from contextlib import aclosing, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from PIL import Image
 
-from server.diffusion.adapters import Adapters, Lora
+from server.diffusion.adapters import Adapters
 from server.diffusion.batching import Rendezvous
 from server.diffusion.compiler import CompileMode, Compiler
+from server.diffusion.controlnet import load_controlnet
 from server.diffusion.defaults import accepted_arguments, recommended_arguments
+from server.diffusion.description import describe
 from server.diffusion.embeddings import Embeddings
-from server.diffusion.errors import ModelError
+from server.diffusion.errors import InputError
+from server.diffusion.forms import Forms, Task
 from server.diffusion.gates import Stage, put_gates
 from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
 from server.diffusion.hub import locate
 from server.diffusion.lora_files import LoraFiles
+from server.diffusion.metadata import Metadata, Provenance
+from server.diffusion.narrowing import Narrowing, narrow_inputs
 from server.diffusion.optimizations import optimize
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import load, private_copy
+from server.diffusion.planning import make_plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress
+from server.diffusion.provenance import provenance_of
 from server.diffusion.recordings import Recordings, rungs
-from server.diffusion.request import TextToImage, call_arguments
+from server.diffusion.redaction import record_inputs
+from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.warnings import Warnings
 
@@ -52,6 +61,8 @@ class Engine:
         cache: the folder in which compiled code is kept for the next start; `None` is torch's own temporary one.
         most_rows: how many rows a forward pass may have. A picture is one row, or two where guidance needs them.
         lora_files: finds the LoRAs that requests name; `None` keeps them in `~/.cache/darkroom/loras`.
+        controlnet: a folder with a ControlNet for the model, or its id on the Hub; `None` is none.
+        require_safety_checker: refuse requests that ask for pictures that the model has not checked.
 
     Attributes:
         folder: where the weights were read from.
@@ -73,10 +84,16 @@ class Engine:
         cache: Path | None = None,
         most_rows: int = 32,
         lora_files: LoraFiles | None = None,
+        controlnet: str | None = None,
+        require_safety_checker: bool = False,
     ) -> None:
         self.folder: Path = locate(model, revision)
         self.pipeline = load(self.folder)
-        _check_task(self.pipeline)
+        self._controlnet = load_controlnet(controlnet, self.pipeline) if controlnet else None
+        # So that what it cannot do is known now; what setup does to the pipeline holds for the forms made afterwards.
+        Forms(self.pipeline, self._controlnet)
+        self._model = model
+        self._safety_checker_is_required = require_safety_checker
         self.optimizations = optimize(self.pipeline)
         put_gates(self.pipeline)
         self._recommended = recommended_arguments(self.pipeline, self.folder)
@@ -101,6 +118,24 @@ class Engine:
         dtype = str(pipeline.dtype).removeprefix("torch.")
         done = "".join(f", {phrase}" for phrase in self.optimizations)
         return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}{done}"
+
+    @cached_property
+    def forms(self) -> Forms:
+        """What the model can do, beginning with the first request."""
+        forms = Forms(self.pipeline, self._controlnet)
+        for task in Task:
+            for controlled in (False, True):
+                if form := forms.get(task, controlled):
+                    put_gates(form)
+        return forms
+
+    def narrow_inputs(self) -> Narrowing:
+        """What of the inputs of `predict.py` this model can honour, in the form of a predictor's `narrow_inputs`."""
+        return narrow_inputs(self.forms, self._recommended, self._safety_checker_is_required)
+
+    @cached_property
+    def _provenance(self) -> Future[Provenance]:
+        return provenance_of(self.pipeline, self._model, self.folder)
 
     @property
     def on_pass(self) -> Callable[[Pass], None] | None:
@@ -132,18 +167,17 @@ class Engine:
         in_background = self._compiler and self._mode is CompileMode.BACKGROUND
         with self._compiler.held() if self._compiler and in_background else nullcontext():
             with explaining_shortage():
-                self._rendezvous.submit(lambda: draw(own, arguments, 0, set()), 0).result()
+                self._rendezvous.submit(lambda: draw(own, arguments, 0, Warnings()), 0).result()
             if self._compiler and not in_background:
                 self._compiler.wait()
             # In the background, what denoises is recorded once it is compiled, as it comes up.
             stages = {Stage.PREPARE, Stage.DECODE} if in_background else set(Stage)
             self._rendezvous.submit(partial(self._recordings.complete, *stages)).result()
 
-    def generate(
+    async def generate(
         self,
-        request: TextToImage,
+        request: PictureRequest,
         *,
-        loras: Sequence[Lora] = (),
         warnings: Warnings | None = None,
         on_progress: OnProgress | None = None,
         on_preview: OnPreview | None = None,
@@ -156,37 +190,43 @@ class Engine:
 
         Args:
             request: what to make.
-            loras: LoRAs for this request alone, fetched and loaded if need be.
-            warnings: told of what was not done quite as asked.
+            warnings: told of what was not done quite as asked; `None` leaves it to the log.
             on_progress: told of each denoising step, in the event loop.
             on_preview: given small previews of the pictures while they are made, in the event loop.
             preview_interval: after how many steps each there is a preview; 0 is none.
 
         Raises:
-            InputError: the model cannot do what is asked for.
+            InputError: the model cannot do what is asked for, or a picture that was sent cannot be read; or the
+                warnings are strict, and there is one.
             PicturesWithheld: the model's safety checker blacked out every picture.
             OutOfMemory: the device has too little memory for it.
         """
-        arguments = call_arguments(self.pipeline, self._recommended, request)
-        # Each picture makes its own; this one is to refuse a name now, before any work is done.
-        make_scheduler(request.scheduler, getattr(self.pipeline, "scheduler", None))
-        watching = Watching(on_progress, on_preview, preview_interval)
+        warnings = warnings or Warnings()
+        if request.disable_safety_checker and self._safety_checker_is_required:
+            rule = "who runs this server does not allow it. Leave it out."
+            raise InputError("disable_safety_checker", rule)
+        plan = await asyncio.to_thread(make_plan, self.forms, self._recommended, request, warnings)
+        inputs = await asyncio.to_thread(record_inputs, request.inputs) if request.inputs is not None else None
 
-        async def pictures() -> AsyncGenerator[Picture, None]:
-            async with self.adapters.pipeline_with(loras, warnings or Warnings()) as pipeline:
-                generation = Generation(
-                    request,
-                    lambda: self._copy(pipeline, request.scheduler),
-                    arguments,
-                    self._rendezvous,
-                    self._previews,
-                    watching,
-                )
-                async with aclosing(generation.pictures()) as made:
-                    async for picture in made:
-                        yield picture
+        async def tell(index: int, image: Image.Image) -> Metadata | None:
+            if inputs is None:
+                return None
+            return describe(request, plan, await asyncio.wrap_future(self._provenance), inputs, index, image)
 
-        return pictures()
+        async with self.adapters.pipeline_with(request.loras, warnings, plan.pipeline) as pipeline:
+            generation = Generation(
+                request,
+                plan,
+                lambda: self._copy(pipeline, request.scheduler),
+                self._rendezvous,
+                self._previews,
+                Watching(on_progress, on_preview, preview_interval),
+                warnings,
+                tell,
+            )
+            async with aclosing(generation.pictures()) as pictures:
+                async for picture in pictures:
+                    yield picture
 
     async def call(
         self, work: Callable[[Any], _T], *, pipeline: DiffusionPipeline | None = None, seed: int | None = None
@@ -221,14 +261,3 @@ class Engine:
         own = private_copy(stock, make_scheduler(scheduler, getattr(stock, "scheduler", None)))
         self._embeddings.attach(own)
         return own
-
-
-def _check_task(pipeline: DiffusionPipeline) -> None:
-    accepted = accepted_arguments(pipeline)
-    needed = {name for name, default in accepted.items() if default is inspect.Parameter.empty} - {"prompt"}
-    foreign = needed | (accepted.keys() & {"mask_image", "num_frames"})
-    if "prompt" not in accepted or foreign:
-        why = f"it works on {', '.join(sorted(foreign))}" if foreign else "it takes no prompt"
-        raise ModelError(
-            f"{type(pipeline).__name__} does not make pictures from text alone: {why}. Choose a text-to-image model."
-        )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +19,14 @@ from server.diffusion.batching import Rendezvous
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import OutOfMemory, PicturesWithheld
 from server.diffusion.memory import is_shortage
+from server.diffusion.metadata import Metadata
+from server.diffusion.planning import Plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress, Progress
+from server.diffusion.prompts import watch_length
 from server.diffusion.raster import Raster, deliver_as_raster
-from server.diffusion.request import TextToImage
-
-_log = logging.getLogger(__name__)
+from server.diffusion.request import PictureRequest
+from server.diffusion.warnings import WarningCode, Warnings
 
 OnPreview = Callable[[int, Image.Image], None]
 """Given a small preview of the picture of this number, counted from 0."""
@@ -38,11 +39,13 @@ class Picture:
     Attributes:
         image: as the pipeline made it; black where it was withheld.
         seed: makes the same picture again, alone.
+        metadata: how it was made, for its file; `None` where the request does not want it told.
         withheld: whether the model's own safety checker blacked it out.
     """
 
     image: Image.Image
     seed: int
+    metadata: Metadata | None = None
     withheld: bool = False
 
 
@@ -66,35 +69,41 @@ class Generation:
 
     Args:
         request: what is asked for.
+        plan: how it is done.
         copies: makes a pipeline that belongs to one picture alone.
-        arguments: what it is called with.
         rendezvous: runs it.
         previews: makes previews.
         watching: who is told.
+        warnings: told of what was not done quite as asked.
+        describe: says how the picture of a number was made.
     """
 
     def __init__(
         self,
-        request: TextToImage,
+        request: PictureRequest,
+        plan: Plan,
         copies: Callable[[], DiffusionPipeline],
-        arguments: Mapping[str, Any],
         rendezvous: Rendezvous,
         previews: Previews,
         watching: Watching,
+        warnings: Warnings,
+        describe: Callable[[int, Image.Image], Awaitable[Metadata | None]],
     ) -> None:
         self._request = request
+        self._plan = plan
         self._copies = copies
-        self._arguments = arguments
         self._rendezvous = rendezvous
         self._previews = previews
         self._watching = watching
-        self._told: set[str] = set()
+        self._warnings = warnings
+        self._describe = describe
 
     async def pictures(self) -> AsyncGenerator[Picture, None]:
         """The pictures in order, each as soon as it and those before it are done."""
         self._loop, self._context = asyncio.get_running_loop(), contextvars.copy_context()
-        progress = Progress(self._request.num_outputs, self._watching.on_progress, self._schedule)
-        tasks = [asyncio.create_task(self._make(index, progress)) for index in range(self._request.num_outputs)]
+        count = len(self._plan.prompts)
+        progress = Progress(count, self._watching.on_progress, self._schedule)
+        tasks = [asyncio.create_task(self._make(index, progress)) for index in range(count)]
         withheld = 0
         try:
             for index, task in enumerate(tasks):
@@ -112,11 +121,17 @@ class Generation:
             )
 
     async def _make(self, index: int, progress: Progress) -> Picture:
-        pipeline, arguments, seed = self._copies(), self._arguments, self._request.seed_of(index)
+        seed = self._request.seed_of(index)
+        if self._plan.untouched:
+            return Picture(self._plan.untouched, seed, await self._describe(index, self._plan.untouched))
+        pipeline, arguments = self._copies(), self._plan.arguments_of(index)
         progress.attach(pipeline, index)
+        if self._request.disable_safety_checker and hasattr(pipeline, "safety_checker"):
+            pipeline.safety_checker = None
         deliver_as_raster(pipeline)
+        watch_length(pipeline, self._request.negative_prompt)
         if self._watching.on_preview and self._watching.preview_interval:
-            with notices.once(self._told):
+            with notices.told_to(self._warnings):
                 arguments = self._previews.attach(
                     arguments,
                     accepted_arguments(pipeline),
@@ -125,10 +140,11 @@ class Generation:
                 )
         with explaining_shortage():
             drawn = await asyncio.wrap_future(
-                self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._told), seed)
+                self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
             )
         progress.finish_picture(index)
-        return await asyncio.to_thread(drawn.picture)
+        image = await asyncio.to_thread(lambda: self._plan.finish(drawn.images[0]))
+        return Picture(image, seed, await self._describe(index, image), drawn.withheld)
 
     def _schedule(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the event loop, as this request; from any thread."""
@@ -144,16 +160,17 @@ class Generation:
 
     def _report(self, picture: Picture, index: int) -> None:
         if picture.withheld:
-            _log.warning(
-                "Warning: picture %d (seed %d) is black: the model's safety checker withheld it. "
-                "Try another prompt or seed.",
-                index,
-                picture.seed,
+            self._warnings.add(
+                WarningCode.WITHHELD,
+                None,
+                f"picture {index} (seed {picture.seed}) is black: the model's safety checker withheld it. Try another "
+                "prompt or seed.",
             )
-        size = picture.image.size
-        wanted = (self._request.width or size[0], self._request.height or size[1])
-        if size != wanted:
-            _log.warning("Warning: the model made picture %d %dx%d, not %dx%d.", index, *size, *wanted)
+        wanted = self._plan.size
+        if wanted and picture.image.size != (wanted.width, wanted.height):
+            made = "x".join(map(str, picture.image.size))
+            message = f"the model made picture {index} {made}, not {wanted.width}x{wanted.height}."
+            self._warnings.add(WarningCode.ROUNDED, None, message)
 
 
 @dataclass(frozen=True)
@@ -161,29 +178,24 @@ class Drawn:
     """What a pipeline returned for one picture; it may still be on its way from the device."""
 
     images: Any
-    seed: int
     withheld: bool
 
-    def picture(self) -> Picture:
-        """The picture; waits for it."""
-        return Picture(self.images[0], self.seed, self.withheld)
 
-
-def draw(pipeline: Any, arguments: Mapping[str, Any], seed: int, told: set[str]) -> Drawn:
+def draw(pipeline: Any, arguments: Mapping[str, Any], seed: int, warnings: Warnings) -> Drawn:
     """Call a pipeline for one picture.
 
     Args:
         pipeline: one that nobody else uses.
         arguments: what it is called with, but for the generator.
         seed: what the noise is made from.
-        told: the notices that are not to be repeated.
+        warnings: told what the libraries have to say.
     """
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator("cpu").manual_seed(seed)
-    with notices.once(told):
+    with notices.told_to(warnings):
         result = pipeline(**arguments, generator=generator)
     checked = getattr(result, "nsfw_content_detected", None)
-    return Drawn(result.images, seed, withheld=bool(checked and checked[0]))
+    return Drawn(result.images, withheld=bool(checked and checked[0]))
 
 
 @contextmanager

@@ -5,15 +5,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import diffusers.utils.logging
 import transformers
 
+from server.diffusion.warnings import WarningCode, Warnings
+
 _BESIDE_THE_POINT = (
     # Pictures are not read yet, and without torchvision they are read by Pillow.
     "requires torchvision",
-    # Said of any long prompt just before it is cut to length; diffusers then names the words that are lost.
+    # Said of any long prompt; `server.diffusion.prompts` tells of the words that are lost, whatever the pipeline.
     "Token indices sequence length is longer than the specified maximum",
+    "part of your input was truncated because",
 )
 
 
@@ -25,56 +29,77 @@ def install() -> None:
         library.add_handler(_HANDLER)
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something that was said.
+
+    Attributes:
+        message: a line or more.
+        code: of what kind it is, where it is a warning of the request; `None` for anything else.
+        input: the input that the warning is about.
+    """
+
+    message: str
+    code: WarningCode | None = None
+    input: str | None = None
+
+
 @contextmanager
-def once(told: set[str]) -> Iterator[None]:
-    """Keep from the log what is in `told` already, and add to that what is written meanwhile by this context's code."""
-    token = _told.set(told)
+def told_to(warnings: Warnings) -> Iterator[None]:
+    """Let this context's code speak to a request, which is told everything once."""
+    token = _warnings.set(warnings)
     try:
         yield
     finally:
-        _told.reset(token)
+        _warnings.reset(token)
 
 
 @contextmanager
-def heard(*, quietly: bool = False) -> Iterator[list[str]]:
-    """Collect what this context's code writes meanwhile, whether or not it is kept from the log.
+def heard(*, quietly: bool = False) -> Iterator[list[Notice]]:
+    """Collect what this context's code says meanwhile, whether or not the request has been told before.
 
     Args:
-        quietly: keep all of it from the log.
+        quietly: tell nobody else.
     """
-    messages: list[str] = []
+    notices: list[Notice] = []
     quiet = _quiet.set(quietly)
-    token = _listener.set(messages)
+    token = _listener.set(notices)
     try:
-        yield messages
+        yield notices
     finally:
         _listener.reset(token)
         _quiet.reset(quiet)
 
 
-def tell(message: str) -> None:
-    """Write a notice, unless it is kept from the log."""
-    if any(phrase in message for phrase in _BESIDE_THE_POINT):
+def tell(notice: Notice) -> None:
+    """Say something to the request whose code this is, else to standard error.
+
+    Raises:
+        InputError: it is a warning, and the request is strict.
+    """
+    if any(phrase in notice.message for phrase in _BESIDE_THE_POINT):
         return
     if (listener := _listener.get()) is not None:
-        listener.append(message)
+        listener.append(notice)
     if _quiet.get():
         return
-    if (told := _told.get()) is not None:
-        if message in told:
-            return
-        told.add(message)
-    print(message, file=sys.stderr, flush=True)
+    warnings = _warnings.get()
+    if warnings is None:
+        print(notice.message, file=sys.stderr, flush=True)
+    elif notice.code:
+        warnings.add(notice.code, notice.input, notice.message)
+    else:
+        warnings.note(notice.message)
 
 
 class _Handler(logging.Handler):
     """Writes to what standard error is at that time; the libraries' own keep to what it was when they were imported."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(self.format(record))
+        tell(Notice(self.format(record)))
 
 
-_told: ContextVar[set[str] | None] = ContextVar("told", default=None)
-_listener: ContextVar[list[str] | None] = ContextVar("listener", default=None)
+_warnings: ContextVar[Warnings | None] = ContextVar("warnings", default=None)
+_listener: ContextVar[list[Notice] | None] = ContextVar("listener", default=None)
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _HANDLER = _Handler()

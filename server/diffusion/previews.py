@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from server.diffusion import notices
 from server.diffusion.raster import Raster
+from server.diffusion.warnings import WarningCode
 
 Deliver = Callable[[Raster], None]
 """Takes a preview, a batch of one, on the thread that owns the device."""
@@ -29,8 +30,8 @@ class Previews:
         self._linear: torch.Tensor | None = None
 
     def attach(
-        self, arguments: Mapping[str, Any], accepted: Container[str], every: int, deliver: Deliver
-    ) -> Mapping[str, Any]:
+        self, arguments: dict[str, Any], accepted: Container[str], every: int, deliver: Deliver
+    ) -> dict[str, Any]:
         """The arguments of a pipeline's call with which it makes previews, too.
 
         Args:
@@ -40,7 +41,8 @@ class Previews:
             deliver: takes them.
         """
         if "callback_on_step_end" not in accepted:
-            notices.tell("Warning: this model's pipeline does not show its steps: there are no previews.")
+            message = "this model's pipeline does not show its steps, so there are no previews."
+            notices.tell(notices.Notice(message, WarningCode.IGNORED, "preview_interval"))
             return arguments
 
         def on_step_end(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class _Recipe:
     Attributes:
         name: the class of diffusers for models that predict noise, velocity or the picture.
         flow: the class for models trained by flow matching, or `None` where the method has no such form.
-        options: what is set over the model's configuration.
+        options: what is set over the model's configuration, for either kind of model.
         unless_configured: what is set where the model's configuration does not say, because it was written for
             another class and this one's own default is for models of pixels, not of latents.
     """
@@ -36,22 +36,36 @@ class _Recipe:
     unless_configured: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _levels(levels: str | None) -> dict[str, bool]:
+    """The options by which a scheduler spaces its noise levels in one of the ways, and in none of the others."""
+    return {f"use_{name}": name == levels for name in ("karras_sigmas", "exponential_sigmas", "beta_sigmas")}
+
+
 _RECIPES = {
+    "BetaDPM": _Recipe("DPMSolverMultistepScheduler", options={**_levels("beta_sigmas"), "use_lu_lambdas": False}),
     "DDIM": _Recipe("DDIMScheduler", unless_configured={"clip_sample": False}),
+    "DEIS": _Recipe("DEISMultistepScheduler", flow="DEISMultistepScheduler"),
     "DPMSolverMultistep": _Recipe("DPMSolverMultistepScheduler", flow="DPMSolverMultistepScheduler"),
+    "ExponentialDPM": _Recipe(
+        "DPMSolverMultistepScheduler", options={**_levels("exponential_sigmas"), "use_lu_lambdas": False}
+    ),
     "HeunDiscrete": _Recipe("HeunDiscreteScheduler"),
     "K_EULER": _Recipe("EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler"),
     "K_EULER_ANCESTRAL": _Recipe("EulerAncestralDiscreteScheduler"),
-    "KLMS": _Recipe("LMSDiscreteScheduler"),
-    "KarrasDPM": _Recipe(
-        "DPMSolverMultistepScheduler",
-        options={
-            "use_karras_sigmas": True,
-            "use_exponential_sigmas": False,
-            "use_beta_sigmas": False,
-            "use_lu_lambdas": False,
-        },
+    "K_EULER_BETA": _Recipe(
+        "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", options=_levels("beta_sigmas")
     ),
+    "K_EULER_EXPONENTIAL": _Recipe(
+        "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", options=_levels("exponential_sigmas")
+    ),
+    "K_EULER_KARRAS": _Recipe(
+        "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", options=_levels("karras_sigmas")
+    ),
+    "KDPM2": _Recipe("KDPM2DiscreteScheduler"),
+    "KDPM2_ANCESTRAL": _Recipe("KDPM2AncestralDiscreteScheduler"),
+    "KLMS": _Recipe("LMSDiscreteScheduler"),
+    "KarrasDPM": _Recipe("DPMSolverMultistepScheduler", options={**_levels("karras_sigmas"), "use_lu_lambdas": False}),
+    "LCM": _Recipe("LCMScheduler"),
     "PNDM": _Recipe("PNDMScheduler", unless_configured={"skip_prk_steps": True}),
     "UniPC": _Recipe("UniPCMultistepScheduler", flow="UniPCMultistepScheduler"),
 }
@@ -134,5 +148,5 @@ def _options(name: str, loaded: Scheduler, scheduler_class: type[Scheduler]) -> 
         return {**{key: value for key, value in recipe.unless_configured.items() if key not in given}, **recipe.options}
     shift = loaded.config.get("flow_shift", loaded.config.get("shift", 1.0))
     if scheduler_class is FlowMatchEulerDiscreteScheduler:
-        return {"shift": shift}
+        return {"shift": shift, **_RECIPES[name].options}
     return {"flow_shift": shift, "use_flow_sigmas": True, "prediction_type": "flow_prediction"}

@@ -53,6 +53,7 @@ class Warnings:
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self._given: dict[RequestWarning, None] = {}
+        self._noted: set[str] = set()
 
     def add(self, code: WarningCode, input: str | None, message: str) -> None:
         """Tell of a difference.
@@ -69,6 +70,12 @@ class Warnings:
         where = "" if input is None else f"{input}: "
         print(f"Warning: {where}{message}", file=sys.stderr, flush=True)
 
+    def note(self, message: str) -> None:
+        """Write to the request's log what a library has to say, which is no warning of ours; once."""
+        if message not in self._noted:
+            self._noted.add(message)
+            print(message, file=sys.stderr, flush=True)
+
     def to_list(self) -> list[dict[str, str | None]]:
         """The warnings as JSON, in the order in which they came: `{"code", "input", "message"}`."""
-        return [{"code": one.code, "input": one.input, "message": one.message} for one in self._given]
+        return [{"code": str(one.code), "input": one.input, "message": one.message} for one in self._given]

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from server.diffusion import Engine, Picture, TextToImage
+from server.diffusion import Engine, Picture, PictureRequest
 
 
-def draw(engine: Engine, asked: TextToImage, **watching: Any) -> list[Picture]:
+def draw(engine: Engine, asked: PictureRequest, **watching: Any) -> list[Picture]:
     """The pictures of one request."""
     return draw_together(engine, [asked], **watching)[0]
 
 
-def draw_together(engine: Engine, requests: list[TextToImage], **watching: Any) -> list[list[Picture]]:
+def draw_together(engine: Engine, requests: list[PictureRequest], **watching: Any) -> list[list[Picture]]:
     """The pictures of requests that are made at the same time."""
 
-    async def collect(asked: TextToImage) -> list[Picture]:
+    async def collect(asked: PictureRequest) -> list[Picture]:
         return [picture async for picture in engine.generate(asked, **watching)]
 
     async def gather() -> list[list[Picture]]:

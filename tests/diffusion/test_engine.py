@@ -14,7 +14,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from server.diffusion import SEEDS, Engine, InputError, ModelError, OutOfMemory, PicturesWithheld, TextToImage
+from server.diffusion import SEEDS, Engine, InputError, ModelError, OutOfMemory, PictureRequest, PicturesWithheld
 from server.diffusion.schedulers import usable_schedulers
 from tests.diffusion.drawing import distance, draw, draw_together, same
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers, stable_diffusion
@@ -29,12 +29,12 @@ SMALL: dict[str, Any] = {
 }
 
 
-def request(name: str, **changes: Any) -> TextToImage:
+def request(name: str, **changes: Any) -> PictureRequest:
     small = SMALL.get(name, {"width": 64, "height": 48})
-    return TextToImage(**{"prompt": "a red apple", "seed": 7, "num_inference_steps": 2, **small, **changes})
+    return PictureRequest(**{"prompt": "a red apple", "seed": 7, "num_inference_steps": 2, **small, **changes})
 
 
-def images(engine: Engine, asked: TextToImage) -> list[Image.Image]:
+def images(engine: Engine, asked: PictureRequest) -> list[Image.Image]:
     return [picture.image for picture in draw(engine, asked)]
 
 
@@ -194,7 +194,7 @@ def test_words_past_the_limit_are_named_once(engine: Loaded, capfd: pytest.Captu
 
 def test_a_lone_side_is_honoured(engine: Loaded) -> None:
     for name in ("stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3"):
-        [image] = images(engine(name), TextToImage("a red apple", 0, width=32, num_inference_steps=1))
+        [image] = images(engine(name), PictureRequest(prompt="a red apple", seed=0, width=32, num_inference_steps=1))
         assert image.size == (32, 64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.diffusion import Engine, TextToImage
+from server.diffusion import Engine, PictureRequest
 from tests.conftest import ROOT
 from tests.diffusion.drawing import draw
 
@@ -13,7 +13,7 @@ LORA = ROOT / "models" / "emoji-loras" / "pixel-art" / "pytorch_lora_weights.saf
 
 def test_it_holds_for_every_request_until_it_is_unloaded() -> None:
     engine = Engine(str(ROOT / "models" / "emoji-fast"))
-    request = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
+    request = PictureRequest(prompt="a penguin", seed=1, num_inference_steps=4)
     plain = pixels(engine, request)
     engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
     pixelated = pixels(engine, request)
@@ -24,7 +24,7 @@ def test_it_holds_for_every_request_until_it_is_unloaded() -> None:
     assert np.array_equal(pixels(engine, request), plain)
 
 
-def pixels(engine: Engine, request: TextToImage) -> np.ndarray:
+def pixels(engine: Engine, request: PictureRequest) -> np.ndarray:
     (picture,) = draw(engine, request)
     return np.asarray(picture.image, dtype=np.float64)
 

@@ -12,7 +12,7 @@ import torch
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
-from server.diffusion import Engine, TextToImage
+from server.diffusion import Engine, PictureRequest
 from server.diffusion.groupnorm import fuse_group_norms
 from server.diffusion.optimizations import keep_channels_last, optimize
 from tests.conftest import ROOT
@@ -87,7 +87,7 @@ def test_a_convolution_over_time_stays_as_it_is() -> None:
 
 
 def test_a_lora_holds_as_before_and_can_be_unloaded() -> None:
-    request = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
+    request = PictureRequest(prompt="a penguin", seed=1, num_inference_steps=4)
     engine = Engine(str(ROOT / "models" / "emoji-fast"))
     engine.pipeline.load_lora_weights(LORA.parent, weight_name=LORA.name)
     expected = pixels_of(engine, request)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import Engine, ModelError, TextToImage
+from server.diffusion import Engine, ModelError, PictureRequest
 from server.diffusion.pipeline import _limit_threads, best_device, best_dtype, load, private_copy
 from tests.diffusion.drawing import draw
 from tests.diffusion.tiny_pipelines import diffusers
@@ -55,7 +55,7 @@ def test_half_precision_weights_are_found_by_their_name(folder: Path, tmp_path: 
     half = tmp_path / "half"
     diffusers.StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16).save_pretrained(half, variant="fp16")
     assert (half / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
-    request = TextToImage("a red apple", 0, width=64, height=64, num_inference_steps=1)
+    request = PictureRequest(prompt="a red apple", seed=0, width=64, height=64, num_inference_steps=1)
     assert draw(Engine(str(half)), request)
 
 

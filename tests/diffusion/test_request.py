@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.diffusion import InputError, TextToImage
+from server.diffusion import InputError, PictureRequest
 from server.diffusion.request import call_arguments, size_multiple
 
 
@@ -78,7 +78,7 @@ class TrulyGuided(Pipeline):
 
 
 def arguments(pipeline: Any, recommended: dict[str, Any] | None = None, **asked: Any) -> dict[str, Any]:
-    return call_arguments(pipeline, recommended or {}, TextToImage(**{"prompt": "a cat", "seed": 0, **asked}))
+    return call_arguments(pipeline, recommended or {}, PictureRequest(**{"prompt": "a cat", "seed": 0, **asked}))
 
 
 def test_what_is_left_out_is_left_to_the_pipeline() -> None:

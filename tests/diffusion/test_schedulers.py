@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.diffusion import SCHEDULERS, Engine, InputError, TextToImage
+from server.diffusion import SCHEDULERS, Engine, InputError, PictureRequest
 from server.diffusion.schedulers import Scheduler, make_scheduler, usable_schedulers
 from tests.diffusion.drawing import draw
 from tests.diffusion.tiny_pipelines import diffusers
@@ -89,7 +89,7 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
         for name in usable_schedulers(spaced):
             if name != "K_EULER_ANCESTRAL":
                 size = 256 if model == "pixart" else 64
-                request = TextToImage(
+                request = PictureRequest(
                     "a red apple", 0, width=size, height=size, num_inference_steps=steps, scheduler=name
                 )
                 [picture] = draw(loaded, request)
@@ -107,6 +107,8 @@ def test_few_steps_are_enough_for_all(model: str, steps: int, engine: Loaded) ->
     loaded = engine(model)
     size = 512 if model == "sana" else 64
     for name in usable_schedulers(loaded.pipeline.scheduler):
-        request = TextToImage("a red apple", 0, width=size, height=size, num_inference_steps=steps, scheduler=name)
+        request = PictureRequest(
+            prompt="a red apple", seed=0, width=size, height=size, num_inference_steps=steps, scheduler=name
+        )
         [picture] = draw(loaded, request)
         assert picture.image.getextrema() != ((0, 0),) * 3

@@ -1,0 +1,46 @@
+"""Loads a ControlNet beside a pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from huggingface_hub import hf_hub_download
+
+from server.diffusion.errors import ModelError
+
+_CONFIG = "config.json"
+
+
+def load_controlnet(model: str, pipeline: DiffusionPipeline) -> Any:
+    """The ControlNet in a folder, or of the Hub, in the type and on the device of a pipeline.
+
+    Args:
+        model: a folder that `save_pretrained` wrote, or an id on the Hugging Face Hub.
+        pipeline: what it is for.
+
+    Raises:
+        ModelError: there is none, or it cannot be loaded.
+    """
+    folder = Path(model).expanduser()
+    try:
+        config = folder / _CONFIG if folder.is_dir() else Path(hf_hub_download(model, _CONFIG))
+        name = json.loads(config.read_text()).get("_class_name")
+        network = getattr(diffusers, str(name), None)
+        if network is None or "ControlNet" not in name:
+            raise ModelError(f"{model} is no ControlNet of diffusers: its {_CONFIG} names the class {name!r}.")
+        controlnet = network.from_pretrained(
+            folder if folder.is_dir() else model, torch_dtype=pipeline.dtype, use_safetensors=True
+        )
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"The ControlNet {model} cannot be loaded: {type(error).__name__}: {reason}. Set CONTROLNET_ID to a folder "
+            "that holds one, or to its id on the Hugging Face Hub."
+        ) from error
+    return controlnet.to(pipeline.device).eval()

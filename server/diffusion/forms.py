@@ -1,0 +1,144 @@
+"""The forms of a loaded model: pipelines of diffusers that share its weights, each for another task."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from diffusers.pipelines import auto_pipeline
+from diffusers.pipelines.auto_pipeline import (
+    AutoPipelineForImage2Image,
+    AutoPipelineForInpainting,
+    AutoPipelineForText2Image,
+)
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from server.diffusion.defaults import accepted_arguments
+from server.diffusion.errors import ModelError
+
+
+class Task(StrEnum):
+    """What a request wants done."""
+
+    TEXT_TO_IMAGE = "text-to-image"
+    IMAGE_TO_IMAGE = "image-to-image"
+    """A picture is changed as far as the strength says, whatever is in it."""
+    INPAINTING = "inpainting"
+    """Of a picture the masked part is painted anew."""
+    EDITING = "editing"
+    """The prompt says what is to become of a picture, or of several."""
+
+
+_AUTOMATIC: Mapping[Task, tuple[Any, Mapping[str, type[object]]]] = {
+    Task.TEXT_TO_IMAGE: (AutoPipelineForText2Image, auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING),
+    Task.IMAGE_TO_IMAGE: (AutoPipelineForImage2Image, auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING),
+    Task.INPAINTING: (AutoPipelineForInpainting, auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING),
+}
+
+_SEVERAL_REFERENCES = {"Flux2KleinPipeline", "Flux2Pipeline", "QwenImageEditPlusPipeline"}
+"""The pipelines that take a list of pictures as parts of one request; to others it is one of several requests."""
+
+_PICTURES = {"image", "mask_image", "control_image"}
+
+
+class Forms:
+    """What a loaded model can do, and the pipelines that do it.
+
+    Args:
+        loaded: the pipeline.
+        controlnet: a ControlNet of diffusers for it, on its device.
+
+    Raises:
+        ModelError: it makes no pictures, or needs what no request has; or there is no form for the ControlNet.
+    """
+
+    def __init__(self, loaded: DiffusionPipeline, controlnet: Any = None) -> None:
+        controlnet = controlnet if controlnet is not None else getattr(loaded, "controlnet", None)
+        # One that was saved with its ControlNet needs a picture for it; without, it is another class.
+        own = frozenset[Task]() if getattr(loaded, "controlnet", None) is not None else _tasks_of(loaded)
+        self._plain: dict[Task, DiffusionPipeline] = dict.fromkeys(own, loaded)
+        for task in set(Task) & _AUTOMATIC.keys() - own:
+            if _may_become(loaded, own, task) and (form := _derived(task, loaded, controlnet=None)):
+                self._plain[task] = form
+        self._controlled: dict[Task, DiffusionPipeline] = {}
+        if controlnet is not None:
+            for task in self._plain.keys() & _AUTOMATIC.keys():
+                if (
+                    form := _derived(task, self._plain[task], controlnet=controlnet)
+                ) and "controlnet" in form.components:
+                    self._controlled[task] = form
+            if not self._controlled:
+                raise ModelError(
+                    f"{type(loaded).__name__} has no form in diffusers that takes the ControlNet "
+                    f"{type(controlnet).__name__}. Choose one that was made for this model, or none."
+                )
+
+    @property
+    def tasks(self) -> frozenset[Task]:
+        """What can be done."""
+        return frozenset(self._plain)
+
+    @property
+    def controlled_tasks(self) -> frozenset[Task]:
+        """What can be done with a picture for the ControlNet; nothing where there is none."""
+        return frozenset(self._controlled)
+
+    @property
+    def most_references(self) -> int:
+        """How many pictures a request may give to be edited, `image` among them."""
+        if Task.EDITING not in self._plain:
+            return 0
+        return 8 if type(self._plain[Task.EDITING]).__name__ in _SEVERAL_REFERENCES else 1
+
+    @property
+    def main(self) -> DiffusionPipeline:
+        """The form that says most about the model: that of text where there is one."""
+        return next(self._plain[task] for task in Task if task in self._plain)
+
+    def get(self, task: Task, controlled: bool = False) -> DiffusionPipeline | None:
+        """The pipeline for a task, with a ControlNet or without; `None` where there is none."""
+        return (self._controlled if controlled else self._plain).get(task)
+
+
+def _tasks_of(pipeline: DiffusionPipeline) -> frozenset[Task]:
+    accepted = accepted_arguments(pipeline)
+    needed = {name for name, default in accepted.items() if default is inspect.Parameter.empty}
+    foreign = needed - {"prompt"} - _PICTURES | (accepted.keys() & {"num_frames"})
+    if "prompt" not in accepted or foreign:
+        why = f"it works on {', '.join(sorted(foreign))}" if foreign else "it takes no prompt"
+        raise ModelError(
+            f"{type(pipeline).__name__} does not make pictures from text, or from text and pictures, alone: {why}. "
+            "Choose a model that does."
+        )
+    if "mask_image" in accepted:
+        return frozenset({Task.INPAINTING})
+    if "image" not in accepted:
+        return frozenset({Task.TEXT_TO_IMAGE})
+    if "strength" in accepted:
+        return frozenset({Task.IMAGE_TO_IMAGE})
+    from_text = type(pipeline) in _AUTOMATIC[Task.TEXT_TO_IMAGE][1].values()
+    return frozenset({Task.TEXT_TO_IMAGE, Task.EDITING} if from_text else {Task.EDITING})
+
+
+def _may_become(loaded: DiffusionPipeline, own: frozenset[Task], task: Task) -> bool:
+    """Whether a form for another task would be one of the same model."""
+    if Task.EDITING in own:
+        return task is Task.INPAINTING
+    if Task.INPAINTING in own:
+        # One that was trained for it takes the mask, too, as further channels, which other forms do not have.
+        network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
+        latents = getattr(getattr(loaded, "vae", None), "config", {}).get("latent_channels")
+        return getattr(network, "config", {}).get("in_channels") in (latents, latents and 4 * latents)
+    return True
+
+
+def _derived(task: Task, pipeline: DiffusionPipeline, controlnet: Any) -> DiffusionPipeline | None:
+    automatic, mapping = _AUTOMATIC[task]
+    try:
+        form: DiffusionPipeline = automatic.from_pipe(pipeline, controlnet=controlnet)
+    except ValueError:
+        # Of all pipelines the mapping knows those that have such a form.
+        return None
+    return form if type(form) in mapping.values() else None

@@ -1,0 +1,267 @@
+"""From a request to calls of a pipeline: which form of the model, of what size, from which pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from PIL import Image
+
+from server.diffusion.arguments import call_arguments, size_limits
+from server.diffusion.defaults import accepted_arguments
+from server.diffusion.errors import InputError
+from server.diffusion.fitting import ResizeMode, fit_mask, fit_picture
+from server.diffusion.forms import Forms, Task
+from server.diffusion.masks import keep_unmasked, mask_from_alpha, read_mask
+from server.diffusion.prompts import split_prompts
+from server.diffusion.reading import SentPicture, read_picture
+from server.diffusion.request import PictureRequest
+from server.diffusion.schedulers import make_scheduler
+from server.diffusion.sizing import Size, choose_size
+from server.diffusion.warnings import WarningCode, Warnings
+
+MOST_PICTURES = 200
+"""How many pictures a request may ask for, all prompts together."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the pictures of a request are made.
+
+    Attributes:
+        task: what is done.
+        pipeline: the stock pipeline that does it.
+        arguments: what it is called with for each picture, but for the prompt and the generator.
+        prompts: one for each picture.
+        size: of the pictures; `None` leaves it to the model.
+        finish: what is done to a picture when it is made.
+        untouched: the picture that comes out where nothing of it is to be changed.
+    """
+
+    task: Task
+    pipeline: DiffusionPipeline
+    arguments: Mapping[str, Any]
+    prompts: tuple[str, ...]
+    size: Size | None = None
+    finish: Callable[[Image.Image], Image.Image] = field(default=lambda image: image)
+    untouched: Image.Image | None = None
+
+    def arguments_of(self, index: int) -> dict[str, Any]:
+        """What the pipeline is called with for the picture of this number."""
+        return {**self.arguments, "prompt": self.prompts[index]}
+
+
+def make_plan(
+    forms: Forms, recommended: Mapping[str, int | float], request: PictureRequest, warnings: Warnings
+) -> Plan:
+    """How a request is to be done. It reads the request's pictures, which takes its time.
+
+    Args:
+        forms: what the model can do.
+        recommended: the model card's numbers.
+        request: what is asked for.
+        warnings: told of what is not done quite as asked.
+
+    Raises:
+        InputError: the model cannot do it, or a picture cannot be read; or the request is strict and there is
+            something to warn of.
+    """
+    prompts = split_prompts(request.prompt, request.prompt_delimiter)
+    if len(prompts) * request.num_outputs > MOST_PICTURES:
+        raise InputError(
+            "num_outputs",
+            f"{request.num_outputs} pictures of each of {len(prompts)} prompts are more than {MOST_PICTURES}, the most "
+            "that a request may ask for. Ask for fewer, or in several requests.",
+        )
+    _check_company(request, warnings)
+    sent = _read(forms, request, warnings)
+    task = _choose_task(forms, sent)
+    pipeline = _choose_form(forms, task, request)
+    # Each picture makes its own; this one is to refuse a name now, before any work is done.
+    make_scheduler(request.scheduler, getattr(pipeline, "scheduler", None))
+    plan = Plan(
+        task,
+        pipeline,
+        call_arguments(pipeline, recommended, request, warnings),
+        tuple(prompt for prompt in prompts for _ in range(request.num_outputs)),
+    )
+    plan = _with_size(plan, request, sent, warnings)
+    plan = _with_pictures(plan, request, sent, warnings)
+    plan = _with_control(plan, request, warnings)
+    return _with_strength(plan, request, warnings) if plan.task in _FROM_A_PICTURE else plan
+
+
+_FROM_A_PICTURE = (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """The pictures of a request, as they were sent."""
+
+    image: SentPicture | None = None
+    mask: Image.Image | None = None
+    mask_input: str = "mask"
+    references: tuple[SentPicture, ...] = ()
+
+    @property
+    def size(self) -> Size | None:
+        first = self.image or next(iter(self.references), None)
+        return Size(*first.rgb.size) if first else None
+
+
+def _check_company(request: PictureRequest, warnings: Warnings) -> None:
+    """Tell of inputs that mean nothing without another."""
+    if request.mask and not request.image:
+        raise InputError("mask", "there is no image that it belongs to. Send image, too, or leave it out.")
+    pictures = request.image or request.reference_images or request.controlnet_image
+    for name, needed, there in (
+        ("prompt_strength", "image", request.image),
+        ("resize_mode", "image", pictures),
+        ("controlnet_conditioning_scale", "controlnet_image", request.controlnet_image),
+        ("controlnet_start", "controlnet_image", request.controlnet_image),
+        ("controlnet_end", "controlnet_image", request.controlnet_image),
+    ):
+        if getattr(request, name) is not None and not there:
+            warnings.add(WarningCode.IGNORED, name, f"it has no effect without {needed}. Send one, or leave it out.")
+
+
+def _read(forms: Forms, request: PictureRequest, warnings: Warnings) -> _Sent:
+    inpaints = Task.INPAINTING in forms.tasks
+    if request.image and not forms.tasks - {Task.TEXT_TO_IMAGE}:
+        raise InputError("image", "this model makes pictures from text alone. Leave it out, or choose another model.")
+    if request.mask and not inpaints:
+        raise InputError("mask", "this model cannot paint a part of a picture anew. Leave it out.")
+    count = len(request.reference_images) + (request.image is not None)
+    if request.reference_images and count > forms.most_references:
+        most = forms.most_references
+        rule = f"this model takes {most} at most, image among them" if most else "this model takes none"
+        raise InputError("reference_images", f"{rule}, and {count} were sent. Leave out the others.")
+    references = tuple(read_picture(path, "reference_images", warnings) for path in request.reference_images)
+    if request.image is None:
+        return _Sent(references=references)
+    by_alpha = inpaints and request.mask is None
+    image = read_picture(request.image, "image", warnings, alpha_is_used=by_alpha)
+    if request.mask:
+        return _Sent(image, read_mask(request.mask, "mask", warnings), references=references)
+    if by_alpha and image.alpha is not None and image.alpha.getextrema() != (255, 255):
+        return _Sent(image, mask_from_alpha(image.alpha), "image", references)
+    return _Sent(image, references=references)
+
+
+def _choose_task(forms: Forms, sent: _Sent) -> Task:
+    if sent.mask:
+        return Task.INPAINTING
+    if sent.image or sent.references:
+        for task in (Task.EDITING, Task.IMAGE_TO_IMAGE):
+            if task in forms.tasks:
+                return task
+        raise InputError("mask", "this model paints a part of a picture anew. Send a mask that is white there.")
+    if Task.TEXT_TO_IMAGE not in forms.tasks:
+        raise InputError("image", "this model works on a picture. Send one.")
+    return Task.TEXT_TO_IMAGE
+
+
+def _choose_form(forms: Forms, task: Task, request: PictureRequest) -> DiffusionPipeline:
+    controlled = request.controlnet_image is not None
+    if controlled and not forms.controlled_tasks:
+        raise InputError("controlnet_image", "no ControlNet is loaded. Leave it out, or have one loaded.")
+    form = forms.get(task, controlled)
+    if form is None:
+        raise InputError("controlnet_image", f"this model has no form for {task} with a ControlNet. Leave one out.")
+    return form
+
+
+def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warnings) -> Plan:
+    asked = (request.aspect_ratio, request.megapixels, request.width, request.height)
+    if sent.size is None and all(one is None for one in asked):
+        return plan
+    size = choose_size(
+        size_limits(plan.pipeline),
+        warnings,
+        aspect_ratio=request.aspect_ratio,
+        megapixels=request.megapixels,
+        width=request.width,
+        height=request.height,
+        input_image=sent.size,
+    )
+    accepted = accepted_arguments(plan.pipeline)
+    if accepted.keys() >= {"width", "height"}:
+        return replace(plan, size=size, arguments={**plan.arguments, "width": size.width, "height": size.height})
+    if sent.size is None:
+        name = next(name for name in ("aspect_ratio", "megapixels", "width", "height") if getattr(request, name))
+        raise InputError(name, f"this model ({type(plan.pipeline).__name__}) makes one size alone. Leave it out.")
+    return replace(plan, size=size)
+
+
+def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warnings) -> Plan:
+    if plan.size is None or plan.task is Task.TEXT_TO_IMAGE:
+        return plan
+    mode = ResizeMode(request.resize_mode) if request.resize_mode else None
+    if plan.task is Task.EDITING:
+        # What is edited is taken as it is: the pipelines bring it to the sizes that they were trained with.
+        pictures = [picture.rgb for picture in (sent.image, *sent.references) if picture]
+        return replace(plan, arguments={**plan.arguments, "image": pictures if len(pictures) > 1 else pictures[0]})
+    assert sent.image
+    image = fit_picture(sent.image, plan.size, mode, "image", warnings).rgb
+    plan = replace(plan, arguments={**plan.arguments, "image": image})
+    if plan.task is Task.IMAGE_TO_IMAGE:
+        return plan
+    assert sent.mask
+    mask = fit_mask(sent.mask, Size(*sent.image.rgb.size), plan.size, mode, sent.mask_input, warnings)
+    plan = replace(plan, arguments={**plan.arguments, "mask_image": mask})
+    return replace(plan, finish=partial(_keep, image, mask)) if request.keep_unmasked else plan
+
+
+def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
+    if request.controlnet_image is None:
+        return plan
+    accepted = accepted_arguments(plan.pipeline)
+    sent = read_picture(request.controlnet_image, "controlnet_image", warnings)
+    size = plan.size or size_limits(plan.pipeline).own
+    mode = ResizeMode(request.resize_mode) if request.resize_mode else None
+    control: dict[str, Any] = {
+        "control_image" if "control_image" in accepted else "image": fit_picture(
+            sent, size, mode, "controlnet_image", warnings
+        ).rgb
+    }
+    for name, argument in (
+        ("controlnet_conditioning_scale", "controlnet_conditioning_scale"),
+        ("controlnet_start", "control_guidance_start"),
+        ("controlnet_end", "control_guidance_end"),
+    ):
+        if (value := getattr(request, name)) is not None:
+            if argument not in accepted:
+                raise InputError(
+                    name, f"the ControlNet of this model ({type(plan.pipeline).__name__}) has no such setting."
+                )
+            control[argument] = value
+    start, end = control.get("control_guidance_start", 0.0), control.get("control_guidance_end", 1.0)
+    if start >= end:
+        raise InputError("controlnet_start", f"{start} is not before controlnet_end, {end}. Choose an earlier one.")
+    return replace(plan, arguments={**plan.arguments, **control})
+
+
+def _with_strength(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
+    accepted = accepted_arguments(plan.pipeline)
+    strength = request.prompt_strength
+    if strength is None:
+        return plan
+    if strength == 0:
+        return replace(plan, untouched=plan.arguments["image"])
+    if "strength" not in accepted:
+        raise InputError("prompt_strength", f"this model ({type(plan.pipeline).__name__}) has none. Leave it out.")
+    steps = plan.arguments.get("num_inference_steps", accepted.get("num_inference_steps"))
+    if isinstance(steps, int) and int(steps * strength) < 1:
+        # Pipelines leave out so many of the first steps, rounded down, and fail where none is left.
+        least = (1 + 1e-6) / steps
+        message = f"{strength} is less than one step of {steps}; it was taken as {least:.4g}. Ask for more steps."
+        warnings.add(WarningCode.CLAMPED, "prompt_strength", message)
+        strength = least
+    return replace(plan, arguments={**plan.arguments, "strength": strength})
+
+
+def _keep(image: Image.Image, mask: Image.Image, made: Image.Image) -> Image.Image:
+    return keep_unmasked(image, made.convert("RGB"), mask)
