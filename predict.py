@@ -181,7 +181,6 @@ class Predictor(BasePredictor):
             choices=[
                 "BetaDPM",
                 "DDIM",
-                "DEIS",
                 "DPMSolverMultistep",
                 "ExponentialDPM",
                 "HeunDiscrete",
@@ -190,8 +189,6 @@ class Predictor(BasePredictor):
                 "K_EULER_BETA",
                 "K_EULER_EXPONENTIAL",
                 "K_EULER_KARRAS",
-                "KDPM2",
-                "KDPM2_ANCESTRAL",
                 "KLMS",
                 "KarrasDPM",
                 "LCM",

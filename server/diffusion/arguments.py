@@ -16,7 +16,7 @@ from server.diffusion.warnings import WarningCode, Warnings
 _USUAL_SIDE = 1024
 """What models make that do not say what they were trained for."""
 
-_LEAST, _GREATEST = 64, 2048
+_LEAST, _GREATEST = 32, 2048
 """The sides of pictures, in pixels. Below, models that were trained for pictures make none; above, attention takes more
 memory than cards have."""
 

@@ -28,12 +28,15 @@ class _Recipe:
         options: what is set over the model's configuration, for either kind of model.
         unless_configured: what is set where the model's configuration does not say, because it was written for
             another class and this one's own default is for models of pixels, not of latents.
+        for_all: whether it works with all models but those of flow matching, though diffusers lists it with none:
+            adapters turn models into such as need it.
     """
 
     name: str
     flow: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     unless_configured: Mapping[str, Any] = field(default_factory=dict)
+    for_all: bool = False
 
 
 def _levels(levels: str | None) -> dict[str, bool]:
@@ -44,7 +47,6 @@ def _levels(levels: str | None) -> dict[str, bool]:
 _RECIPES = {
     "BetaDPM": _Recipe("DPMSolverMultistepScheduler", options={**_levels("beta_sigmas"), "use_lu_lambdas": False}),
     "DDIM": _Recipe("DDIMScheduler", unless_configured={"clip_sample": False}),
-    "DEIS": _Recipe("DEISMultistepScheduler", flow="DEISMultistepScheduler"),
     "DPMSolverMultistep": _Recipe("DPMSolverMultistepScheduler", flow="DPMSolverMultistepScheduler"),
     "ExponentialDPM": _Recipe(
         "DPMSolverMultistepScheduler", options={**_levels("exponential_sigmas"), "use_lu_lambdas": False}
@@ -61,11 +63,9 @@ _RECIPES = {
     "K_EULER_KARRAS": _Recipe(
         "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", options=_levels("karras_sigmas")
     ),
-    "KDPM2": _Recipe("KDPM2DiscreteScheduler"),
-    "KDPM2_ANCESTRAL": _Recipe("KDPM2AncestralDiscreteScheduler"),
     "KLMS": _Recipe("LMSDiscreteScheduler"),
     "KarrasDPM": _Recipe("DPMSolverMultistepScheduler", options={**_levels("karras_sigmas"), "use_lu_lambdas": False}),
-    "LCM": _Recipe("LCMScheduler"),
+    "LCM": _Recipe("LCMScheduler", for_all=True),
     "PNDM": _Recipe("PNDMScheduler", unless_configured={"skip_prk_steps": True}),
     "UniPC": _Recipe("UniPCMultistepScheduler", flow="UniPCMultistepScheduler"),
 }
@@ -107,7 +107,7 @@ def _class_for(name: str, loaded: Scheduler) -> type[Scheduler] | None:
         # The pipeline hands the noise levels and their shift to its scheduler; a replacement has to take them.
         return candidate if candidate and _levels_taken(type(loaded)) <= _levels_taken(candidate) else None
     candidate = getattr(diffusers, recipe.name)
-    if candidate not in loaded.compatibles:
+    if candidate not in loaded.compatibles and not recipe.for_all:
         return None
     ends_in_pure_noise = loaded.config.get("rescale_betas_zero_snr", False)
     return candidate if not ends_in_pure_noise or "rescale_betas_zero_snr" in _parameters(candidate.__init__) else None

@@ -1,12 +1,13 @@
 """What a pipeline is called with."""
 
-import logging
 from typing import Any
 
 import pytest
 
 from server.diffusion import InputError, PictureRequest
-from server.diffusion.request import call_arguments, size_multiple
+from server.diffusion.arguments import call_arguments, size_limits, size_multiple
+from server.diffusion.sizing import Size
+from server.diffusion.warnings import Warnings
 
 
 class Pipeline:
@@ -77,41 +78,40 @@ class TrulyGuided(Pipeline):
     ) -> None: ...
 
 
-def arguments(pipeline: Any, recommended: dict[str, Any] | None = None, **asked: Any) -> dict[str, Any]:
-    return call_arguments(pipeline, recommended or {}, PictureRequest(**{"prompt": "a cat", "seed": 0, **asked}))
+def arguments(
+    pipeline: Any, recommended: dict[str, Any] | None = None, warnings: Warnings | None = None, **asked: Any
+) -> dict[str, Any]:
+    request = PictureRequest(**{"prompt": "a cat", "seed": 0, **asked})
+    return call_arguments(pipeline, recommended or {}, request, warnings or Warnings())
 
 
 def test_what_is_left_out_is_left_to_the_pipeline() -> None:
-    assert arguments(Guided()) == {"prompt": "a cat"}
+    assert arguments(Guided()) == {}
 
 
 def test_the_model_card_comes_before_the_pipeline_and_the_request_before_both() -> None:
     card: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 0}
-    assert arguments(Guided(), card) == {"prompt": "a cat", **card}
+    assert arguments(Guided(), card) == card
     assert arguments(Guided(), card, guidance_scale=3)["guidance_scale"] == 3
 
 
 def test_what_is_asked_for_is_handed_over() -> None:
     asked: dict[str, Any] = {
-        "width": 64,
-        "height": 72,
         "num_inference_steps": 5,
         "guidance_scale": 2.0,
         "negative_prompt": "a dog",
     }
-    assert arguments(Guided(), **asked) == {"prompt": "a cat", **asked}
+    assert arguments(Guided(), **asked) == asked
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("width", 64), ("height", 64), ("guidance_scale", 2.0), ("negative_prompt", "a dog")]
-)
+@pytest.mark.parametrize(("name", "value"), [("guidance_scale", 2.0), ("negative_prompt", "a dog")])
 def test_what_the_pipeline_has_no_setting_for_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=rf"^{name}: this model \(Plain\) has no such setting. Leave it out.$"):
         arguments(Plain(), **{name: value})
 
 
 def test_an_empty_negative_prompt_asks_for_nothing() -> None:
-    assert arguments(Plain(), negative_prompt="") == {"prompt": "a cat"}
+    assert arguments(Plain(), negative_prompt="") == {}
     assert arguments(Guided(), negative_prompt="")["negative_prompt"] == ""
 
 
@@ -127,23 +127,26 @@ def test_an_empty_negative_prompt_asks_for_nothing() -> None:
         (TrulyGuided(), {"guidance_scale": 1}, True),
     ],
 )
-def test_a_negative_prompt_without_effect_is_told(
-    pipeline: Any, asked: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        arguments(pipeline, negative_prompt="a dog", **asked)
-    assert ("negative_prompt has no effect" in caplog.text) == warned
+def test_a_negative_prompt_without_effect_is_told(pipeline: Any, asked: dict[str, Any], warned: bool) -> None:
+    warnings = Warnings()
+    arguments(pipeline, warnings=warnings, negative_prompt="a dog", **asked)
+    assert [(one["code"], one["input"]) for one in warnings.to_list()] == [("ignored", "negative_prompt")] * warned
 
 
 @pytest.mark.parametrize("guidance_embeds", [True, False])
-def test_guidance_without_effect_is_told(guidance_embeds: bool, caplog: pytest.LogCaptureFixture) -> None:
-    assert arguments(Distilled(guidance_embeds), guidance_scale=2.0)["guidance_scale"] == 2.0
-    assert ("guidance_scale has no effect" in caplog.text) != guidance_embeds
+def test_guidance_without_effect_is_told(guidance_embeds: bool) -> None:
+    warnings = Warnings()
+    assert arguments(Distilled(guidance_embeds), warnings=warnings, guidance_scale=2.0)["guidance_scale"] == 2.0
+    assert [one["input"] for one in warnings.to_list()] == ["guidance_scale"] * (not guidance_embeds)
+
+
+def test_a_strict_request_is_refused_where_something_has_no_effect() -> None:
+    with pytest.raises(InputError, match=r"^negative_prompt: it has no effect without guidance"):
+        arguments(Guided(), warnings=Warnings(strict=True), negative_prompt="a dog", guidance_scale=1)
 
 
 def test_guidance_is_the_kind_that_the_model_runs_with() -> None:
     assert arguments(TrulyGuided(), guidance_scale=2.0) == {
-        "prompt": "a cat",
         "true_cfg_scale": 2.0,
         "negative_prompt": " ",
     }
@@ -152,21 +155,19 @@ def test_guidance_is_the_kind_that_the_model_runs_with() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "own"),
-    [({"default_sample_size": 16}, (128, 128)), ({"unet": 12}, (96, 96)), ({"transformer": (10, 20)}, (160, 80))],
+    [
+        ({"default_sample_size": 16}, (128, 128)),
+        ({"unet": 12}, (96, 96)),
+        ({"transformer": (10, 20)}, (160, 80)),
+        ({}, (1024, 1024)),
+    ],
 )
-def test_a_lone_side_is_joined_by_the_models_own(attributes: dict[str, Any], own: tuple[int, int]) -> None:
+def test_a_models_own_size_is_what_it_was_trained_for(attributes: dict[str, Any], own: tuple[int, int]) -> None:
     pipeline: Any = Guided()
     for name, value in attributes.items():
         model = type("Model", (), {"config": {"sample_size": value}})()
         setattr(pipeline, name, value if name == "default_sample_size" else model)
-    width, height = own
-    assert arguments(pipeline, width=64) == {"prompt": "a cat", "width": 64, "height": height}
-    assert arguments(pipeline, height=64) == {"prompt": "a cat", "width": width, "height": 64}
-
-
-def test_a_lone_side_is_refused_where_the_other_is_not_known() -> None:
-    with pytest.raises(InputError, match=r"^height: this model needs it where width is given\. Give both, or none\.$"):
-        arguments(Guided(), width=64)
+    assert size_limits(pipeline).own == Size(*own)
 
 
 def test_the_size_follows_the_autoencoder_and_the_patches() -> None:
@@ -176,9 +177,3 @@ def test_the_size_follows_the_autoencoder_and_the_patches() -> None:
     assert size_multiple(pipeline) == 16
     pipeline.image_processor = type("Processor", (), {"config": {"vae_scale_factor": 32}})()
     assert size_multiple(pipeline) == 32
-
-
-@pytest.mark.parametrize(("size", "nearest"), [(100, "96 or 104"), (7, "8"), (2047, "2040 or 2048")])
-def test_a_size_that_does_not_fit_is_refused_with_the_nearest(size: int, nearest: str) -> None:
-    with pytest.raises(InputError, match=rf"^height: {size} is not a multiple of 8, .* The nearest: {nearest}\.$"):
-        arguments(Guided(), height=size, width=64)
