@@ -143,7 +143,7 @@ def fit_picture(
             f"{fitting.lost:.0%} of it was cut off, to fill {size.width} x {size.height}. "
             "With resize_mode fit all of it is used, and with aspect_ratio match_input_image it keeps its shape.",
         )
-    alpha = picture.alpha and fitting.apply(picture.alpha)
+    alpha = None if picture.alpha is None else fitting.apply(picture.alpha)
     return SentPicture(fitting.apply(picture.rgb), alpha)
 
 

@@ -139,7 +139,7 @@ def decode(
     turn = _turn(image, input_name, warnings)
     if turn is not None:
         colours = colours.transpose(turn)
-        alpha = alpha and alpha.transpose(turn)
+        alpha = None if alpha is None else alpha.transpose(turn)
     profile = image.info.get("icc_profile")
     # What the file says of its colours would end up in what is made of them.
     for part in colours, alpha:
