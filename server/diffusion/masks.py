@@ -124,5 +124,5 @@ def _feathered(mask: Image.Image, feather: int) -> Image.Image:
     # 1 in the outermost masked pixels. Near the middle of a thin part it never comes to the full width.
     depth = ndimage.distance_transform_edt(masked)
     thickness = ndimage.maximum_filter(depth, size=2 * feather + 1)
-    weight = np.minimum(depth / np.minimum(thickness, feather + 1), 1)
+    weight = np.minimum(depth / np.clip(thickness, 1, feather + 1), 1)
     return Image.fromarray(np.round(greys * weight).astype(np.uint8))

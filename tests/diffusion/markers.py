@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 Colour = tuple[int, int, int]
 Corners = tuple[Colour, Colour, Colour, Colour]
@@ -51,6 +51,12 @@ def corners_of(picture: Image.Image) -> Corners:
     xs, ys = (width // 4, width - 1 - width // 4), (height // 4, height - 1 - height // 4)
     found: list[Any] = [picture.getpixel((x, y)) for y in ys for x in xs]
     return found[0], found[1], found[2], found[3]
+
+
+def difference(one: Image.Image, other: Image.Image) -> int:
+    """By how much two pictures of one mode and size differ where they differ most."""
+    assert (one.mode, one.size) == (other.mode, other.size)
+    return int(np.asarray(ImageChops.difference(one, other)).max())
 
 
 def narrow(corners: Corners, size: tuple[int, int]) -> Corners:
