@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops
+
+from server.diffusion.warnings import WarningCode
 
 Colour = tuple[int, int, int]
 Corners = tuple[Colour, Colour, Colour, Colour]
@@ -31,7 +34,28 @@ _TURNS = {
 """How pixels that are the right way up have to be stored, by the orientation that EXIF then has (EXIF 2.32, 4.6.4)."""
 
 
-def marked(size: tuple[int, int] = (64, 48), corners: Corners = COLOURS) -> Image.Image:
+SIZE = (64, 48)
+"""How large they are, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Shows:
+    """A picture that can be read.
+
+    Attributes:
+        size: its width and height, the right way up.
+        corners: the colours in the middle of its quarters, the right way up, in sRGB.
+        tolerance: by how much a channel may differ, as the file's kind is not exact.
+        warns: of what the reader is told.
+    """
+
+    size: tuple[int, int] = SIZE
+    corners: Corners = COLOURS
+    tolerance: int = 0
+    warns: frozenset[WarningCode] = frozenset()
+
+
+def marked(size: tuple[int, int] = SIZE, corners: Corners = COLOURS) -> Image.Image:
     """Such a picture, mode RGB. One that is a pixel wide or high has the colours of its right or lower quarters."""
     width, height = size
     pixels = np.empty((height, width, 3), np.uint8)

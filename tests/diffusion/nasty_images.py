@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.diffusion.broken_files import broken_files, flipped_headers
-from tests.diffusion.odd_pictures import Shows, odd_pictures
+from tests.diffusion.markers import Shows
+from tests.diffusion.odd_pictures import odd_pictures
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from server.diffusion.fitting import ResizeMode, fit_picture
 from server.diffusion.reading import read_picture
 from server.diffusion.sizing import Size
 from server.diffusion.warnings import Warnings
-from tests.diffusion.markers import corners_of
+from tests.diffusion.markers import Shows, corners_of
 from tests.diffusion.nasty_images import Chance, NastyImage, Refused, nasty_images
-from tests.diffusion.odd_pictures import Shows
 
 FOLDER = Path(tempfile.mkdtemp())
 atexit.register(shutil.rmtree, FOLDER)
