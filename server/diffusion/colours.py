@@ -127,7 +127,7 @@ def _from_deep(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     values = np.asarray(image)
     if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
         values = values.view(np.uint32)
-    levels = values / _white(values, tags.get(_BITS_PER_SAMPLE, (16,))[0])
+    levels = values / _white(values, tags.get(_BITS_PER_SAMPLE, (None,))[0])
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         levels = 1 - levels
     grey = np.round(np.nan_to_num(levels, nan=0).clip(0, 1) * 255).astype(np.uint8)
@@ -136,10 +136,10 @@ def _from_deep(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return Image.fromarray(grey), alpha
 
 
-def _white(values: np.ndarray[Any, Any], bits: int) -> float:
-    """The value that stands for white, in a file that has `bits` for each of its greys."""
+def _white(values: np.ndarray[Any, Any], bits: int | None) -> float:
+    """The value that stands for white, in a file that has `bits` for each of its greys, if it says so."""
     if values.dtype == np.uint16:
-        return float(2**bits - 1)
+        return float(2 ** (bits or 16) - 1)
     if bits == 16:
         return float(np.iinfo(np.int16).max)
     # Files of more bits do not say; these are the ranges in use.

@@ -16,9 +16,6 @@ from server.diffusion.warnings import WarningCode, Warnings
 _SLIGHT = 1 / 32
 """The part of a side by which two aspects may differ and be treated as one: rounding to a multiple does no more."""
 
-_REDUCING_GAP = 3.0
-"""How many times too large a picture may be after the quick reduction that precedes the careful one."""
-
 
 class ResizeMode(StrEnum):
     """What becomes of a picture whose aspect is not that of the pictures to be made."""
@@ -69,7 +66,7 @@ class Fitting:
         left, top, right, bottom = self.box
         box = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
         inner = (self.inner.width, self.inner.height)
-        scaled = image.resize(inner, resample, box, reducing_gap=_REDUCING_GAP)
+        scaled = image.resize(inner, resample, box)
         if not self.is_padded:
             return scaled
         before, after = self._margins()
@@ -143,7 +140,7 @@ def fit_picture(
             f"{fitting.lost:.0%} of it was cut off, to fill {size.width} x {size.height}. "
             "With resize_mode fit all of it is used, and with aspect_ratio match_input_image it keeps its shape.",
         )
-    alpha = picture.alpha and fitting.apply(picture.alpha)
+    alpha = None if picture.alpha is None else fitting.apply(picture.alpha)
     return SentPicture(fitting.apply(picture.rgb), alpha)
 
 

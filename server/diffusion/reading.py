@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -21,6 +23,7 @@ from PIL import (
 
 from server.diffusion.colours import on_white, split_alpha, to_srgb
 from server.diffusion.errors import InputError
+from server.diffusion.heic import can_read_heic, read_heic
 from server.diffusion.signatures import HEAD, READABLE, PictureKind, describe, picture_kind
 from server.diffusion.warnings import WarningCode, Warnings
 
@@ -41,6 +44,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_CLASSES: Mapping[PictureKind, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
+    PictureKind.AVIF: AvifImagePlugin.AvifImageFile,
+    PictureKind.BMP: BmpImagePlugin.BmpImageFile,
+    PictureKind.GIF: GifImagePlugin.GifImageFile,
+    PictureKind.JPEG: JpegImagePlugin.JpegImageFile,
+    PictureKind.PNG: PngImagePlugin.PngImageFile,
+    PictureKind.TIFF: TiffImagePlugin.TiffImageFile,
+    PictureKind.WEBP: WebPImagePlugin.WebPImageFile,
+}
+"""What reads size and mode of such a file, and the pixels later; HEIC files have a reader of their own."""
 
 _PNG_DEPTH = 24
 """Where a PNG file has the number of bits for each colour."""
@@ -121,25 +135,29 @@ def decode(
         kind = picture_kind(head)
         if kind is None:
             raise InputError(input_name, f"the file is {describe(head)}. Send {READABLE}.")
-        file.seek(0)
+        if kind is PictureKind.HEIC and not can_read_heic():
+            message = "it is an HEIC picture, and this server has no pi-heif to read it. Send it as JPEG, or run "
+            raise InputError(input_name, f"{message}`pip install pi-heif` on the server.")
         with _telling(input_name, kind):
-            image = _opener(kind, input_name)(file)
-        _check_size(image.size, input_name, max_pixels, max_side)
-        with _telling(input_name, kind):
-            # Before the pixels are unpacked: for a GIF it goes to the second picture and back.
-            has_more = bool(getattr(image, "is_animated", False))
+            if kind is PictureKind.HEIC:
+                opened = _open_heic(path, input_name, max_pixels, max_side)
+            else:
+                opened = _open(file, kind, head)
+            image = opened.image
+            _check_size(image.size, input_name, max_pixels, max_side)
             image.load()
-            bits = _bits(image, kind, head)
-            _mend_transparency(image, bits)
+            _mend_transparency(image, opened.bits)
             colours, alpha = split_alpha(image)
-    if has_more:
+    if opened.has_more:
         warnings.add(WarningCode.CONVERTED, input_name, "the file holds several pictures; only the first is used.")
-    if bits > 8:
-        warnings.add(WarningCode.CONVERTED, input_name, f"it has {bits} bits for each colour; 8 of them are used.")
+    if opened.bits > 8:
+        warnings.add(
+            WarningCode.CONVERTED, input_name, f"it has {opened.bits} bits for each colour; 8 of them are used."
+        )
     turn = _turn(image, input_name, warnings)
     if turn is not None:
         colours = colours.transpose(turn)
-        alpha = alpha and alpha.transpose(turn)
+        alpha = None if alpha is None else alpha.transpose(turn)
     profile = image.info.get("icc_profile")
     # What the file says of its colours would end up in what is made of them.
     for part in colours, alpha:
@@ -148,34 +166,28 @@ def decode(
     return DecodedPicture(colours, alpha, profile)
 
 
-def _opener(kind: PictureKind, input_name: str) -> Callable[[IO[bytes]], Image.Image]:
-    """What reads size and mode of such a file, and the pixels later.
+@dataclass(frozen=True)
+class _Opened:
+    """A picture whose pixels need not be unpacked yet."""
 
-    Not `Image.open`: it tries every format that it knows, and tells of large pictures by way of Python's warnings.
-    """
-    match kind:
-        case PictureKind.AVIF:
-            return AvifImagePlugin.AvifImageFile
-        case PictureKind.BMP:
-            return BmpImagePlugin.BmpImageFile
-        case PictureKind.GIF:
-            return GifImagePlugin.GifImageFile
-        case PictureKind.HEIC:
-            try:
-                from pi_heif import HeifImageFile
-            except ImportError as error:
-                message = "it is an HEIC picture, and this server lacks pi-heif to read it. Send it as JPEG, or run "
-                raise InputError(input_name, f"{message}`pip install pi-heif` on the server.") from error
-            opener: Callable[[IO[bytes]], Image.Image] = HeifImageFile
-            return opener
-        case PictureKind.JPEG:
-            return JpegImagePlugin.JpegImageFile
-        case PictureKind.PNG:
-            return PngImagePlugin.PngImageFile
-        case PictureKind.TIFF:
-            return TiffImagePlugin.TiffImageFile
-        case PictureKind.WEBP:
-            return WebPImagePlugin.WebPImageFile
+    image: Image.Image
+    bits: int
+    has_more: bool
+
+
+def _open(file: IO[bytes], kind: PictureKind, head: bytes) -> _Opened:
+    file.seek(0)
+    # Not `Image.open`: it tries every format that it knows, and tells of large pictures by way of Python's warnings.
+    image = _CLASSES[kind](file)
+    # This reads on to the second picture of a GIF and goes back, so it has to come before the pixels.
+    has_more = bool(getattr(image, "is_animated", False))
+    return _Opened(image, _bits(image, kind, head), has_more)
+
+
+def _open_heic(path: Path, input_name: str, max_pixels: int, max_side: int) -> _Opened:
+    heic = read_heic(path, max_pixels, max_side)
+    _check_size(heic.size, input_name, max_pixels, max_side)
+    return _Opened(PngImagePlugin.PngImageFile(io.BytesIO(heic.png)), heic.bits, heic.pictures > 1)
 
 
 @contextmanager
@@ -183,6 +195,8 @@ def _telling(input_name: str, kind: PictureKind) -> Iterator[None]:
     """Errors of Pillow as errors of the input."""
     try:
         yield
+    except InputError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(input_name, f"it is too large to be read. {error} Send a smaller picture.") from error
     except MemoryError as error:
@@ -212,8 +226,6 @@ def _bits(image: Image.Image, kind: PictureKind, head: bytes) -> int:
         case PictureKind.TIFF:
             tags: Any = getattr(image, "tag_v2", {})
             return int(max(tags.get(_BITS_PER_SAMPLE, (8,))))
-        case PictureKind.HEIC:
-            return int(image.info.get("bit_depth", 8))
         case _:
             return 8
 
