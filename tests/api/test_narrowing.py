@@ -107,6 +107,27 @@ def test_what_the_loaded_model_cannot_take_is_refused(
     assert detail(response) == [*expected, ("body/input/prompt", "Field required")]
 
 
+def test_what_is_asked_for_as_a_training_is_checked_against_the_loaded_model_too(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "predict.py").write_text(
+        "class Predictor:\n"
+        "    def narrow_inputs(self):\n"
+        "        return {'extra': 'it is too small'}\n"
+        "    def predict(self, text: str, extra: str = 'x') -> str:\n"
+        "        return text + extra\n"
+        "def train(text: str, extra: str = 'z') -> str:\n"
+        "    return text\n"
+    )
+    (tmp_path / "cog.yaml").write_text("predict: predict.py:Predictor\ntrain: predict.py:train\n")
+    server = serve(tmp_path)
+    answers = [
+        server.client.post("/trainings", json={"input": {"text": "a", **extra}}).json()
+        for extra in ({}, {"extra": "x"}, {"extra": "y"})
+    ]
+    assert [answer["status"] for answer in answers] == ["succeeded", "succeeded", "failed"]
+    assert [answer.get("output") for answer in answers] == ["ax", "ax", None]
+    assert "extra: the loaded model cannot take it: it is too small. Leave it out." in answers[2]["error"]
+
+
 def test_what_the_source_does_not_have_either_is_ignored_as_ever(narrowed: Server) -> None:
     response = narrowed.predict(prompt="a", maks="x")
     assert response.status_code == 200

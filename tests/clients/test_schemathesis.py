@@ -12,6 +12,7 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 
 from tests.conftest import ROOT, Serve, Server
+from tests.worker.test_narrowing import write
 
 # What it finds beyond these depends on the number of examples alone, not on the machine: the seed is fixed.
 EXAMPLES = "12"
@@ -38,6 +39,12 @@ def test_nothing_is_found(serve: Serve, predictor: str, tmp_path: Path) -> None:
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅  {phase}" in run.stdout or f"⏭  {phase}" in run.stdout, run.stdout
     assert not [line for line in server.lines if "Traceback" in line]
+
+
+def test_nothing_is_found_where_the_model_narrows_its_inputs(serve: Serve, tmp_path: Path) -> None:
+    changes = {"mask": None, "steps": {"default": 4, "le": 8}, "width": {"multiple_of": 16}}
+    run = schemathesis_run(serve("narrow", env=write(tmp_path, changes)), tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_nothing_is_found_where_there_are_trainings(serve: Serve, tmp_path: Path) -> None:

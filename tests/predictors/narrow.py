@@ -34,7 +34,7 @@ class Predictor(BasePredictor):
         steps: int | None = Input(default=None, ge=1, le=500),
         width: int = Input(default=512, ge=64, le=2048),
         sizes: list[int] = Input(default=[1]),
-    ) -> dict[str, Any]:
+    ) -> Any:
         sizes.append(0)
         return {
             "prompt": prompt,
