@@ -8,7 +8,10 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -324,6 +327,40 @@ async def test_a_redirect_into_this_network_is_refused(site: Site, hub: Hub, tmp
     assert "127.0.0.2 is an address of this machine" in await refusal(
         files, "https://civitai.com/api/download/models/5"
     )
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+async def test_https_connects_to_the_address_that_was_checked_by_the_name_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    options = "-x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj /CN=lora.example"
+    names = f"-addext subjectAltName=DNS:lora.example -out {certificate} -keyout {key}"
+    command = ["openssl", "req", *options.split(), *names.split()]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    hosts = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        hosts.append(next(line for line in head.decode().split("\r\n") if line.lower().startswith("host:")))
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + weights(1))
+        writer.close()
+
+    async def resolve(url: Any) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setattr(downloads_module, "_resolve", resolve)
+    monkeypatch.setattr(downloads_module, "_is_public", lambda *_, **__: True)
+    files = LoraFiles(tmp_path / "cache")
+    async with await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await fetch(files, f"https://lora.example:{port}/a.safetensors") == weights(1)
+        assert hosts == [f"Host: lora.example:{port}"]
+        refused = await refusal(files, f"https://other.example:{port}/a.safetensors")
+        assert "certificate" in refused.lower()
 
 
 async def test_plain_http_is_refused(tmp_path: Path) -> None:
