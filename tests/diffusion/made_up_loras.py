@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.diffusion.tiny_pipelines import diffusers
@@ -18,27 +19,32 @@ _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
-def make_lora(model: Path, folder: Path, seed: int, *, text: bool = True, rank: int = 4, alpha: int = 6) -> Path:
-    """Write a LoRA for the pipeline in `model`, of its denoiser and, where diffusers has that, its text encoders."""
+def make_lora(model: Path, folder: Path, seed: int, *, text: bool = True, metadata: bool = False) -> Path:
+    """Write a LoRA for the pipeline in `model`, of its denoiser and, where diffusers has that, its text encoders.
+
+    With `metadata` the file tells peft's own settings, an alpha of 6 for the rank of 4 among them.
+    """
     torch.manual_seed(seed)
     pipeline = diffusers.DiffusionPipeline.from_pretrained(model)
-    layers = {}
+    layers: dict[str, Any] = {}
     for name in type(pipeline)._lora_loadable_modules:
         component = getattr(pipeline, name)
         is_text = name.startswith("text_encoder")
         if is_text and not text:
             continue
-        config = LoraConfig(
-            r=rank, lora_alpha=alpha, target_modules=_TEXT if is_text else _ATTENTION, init_lora_weights=False
-        )
+        config = LoraConfig(r=4, lora_alpha=6, target_modules=_TEXT if is_text else _ATTENTION, init_lora_weights=False)
         component.add_adapter(config)
         layers[f"{name}_lora_layers"] = {
             key: value.clone() for key, value in get_peft_model_state_dict(component).items()
         }
+        if metadata:
+            layers[f"{name}_lora_adapter_metadata"] = config.to_dict()  # type: ignore[no-untyped-call]
     pipeline.save_lora_weights(folder, **layers)
     file = folder / NAME
+    with safe_open(file, framework="pt") as written:
+        told = written.metadata()
     # Strong enough to be seen, whatever alpha would be taken for granted.
-    return write(file, {key: value * 2 for key, value in load_file(file).items()})
+    return write(file, {key: value * 2 for key, value in load_file(file).items()}, told)
 
 
 def write(target: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None) -> Path:

@@ -192,6 +192,15 @@ async def test_the_format_of_kohya_with_its_alpha(tiny: Tiny, lora: Made, engine
         assert difference(got, await draw(engine, [Lora(str(lora(name)), 0.45)], work)) < TOLERANCE
 
 
+async def test_the_alpha_in_a_files_metadata(tiny: Tiny, lora: Made, engines: Engines) -> None:
+    engine, work = engines("stable-diffusion"), text_to_image("stable-diffusion", 5, 3)
+    told, silent = lora("stable-diffusion", metadata=True), lora("stable-diffusion")
+    got = await draw(engine, [Lora(str(told), 0.5)], work)
+    assert difference(got, work(stock(tiny("stable-diffusion"), (told, 0.5)))) < TOLERANCE
+    # Without it, alpha is taken to be the rank.
+    assert difference(got, await draw(engine, [Lora(str(silent), 0.75)], work)) < TOLERANCE
+
+
 async def test_another_pipeline_of_the_same_models(tiny: Tiny, lora: Made, engines: Engines) -> None:
     engine, path, work = engines("stable-diffusion"), lora("stable-diffusion"), from_image(4, 4, 0.6)
     other = diffusers.AutoPipelineForImage2Image.from_pipe(engine.pipeline)
