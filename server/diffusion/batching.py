@@ -49,7 +49,7 @@ class _Request(greenlet):
         self.state = ThreadState(gradients=False)
         self.randomness = Randomness(seed) if seed is not None else nullcontext()
         self._rendezvous = rendezvous
-        self._work = work
+        self._work: Callable[[], Any] | None = work
         self._outcome: Outcome | None = None
         # What is logged belongs to who asked.
         self.gr_context = contextvars.copy_context()
@@ -68,8 +68,11 @@ class _Request(greenlet):
                     self.future.set_exception(error)
 
     def _run(self) -> None:
+        # The future and the request hold each other; what the work holds is not to wait for the garbage collector.
+        work, self._work = self._work, None
+        assert work is not None
         try:
-            self._outcome = Returned(self._work())
+            self._outcome = Returned(work())
         except GreenletExit:
             return
         except BaseException as error:

@@ -135,7 +135,9 @@ def _load(own: Any, twins: Mapping[str, nn.Module], path: Path, name: str) -> li
         _check_start(rest)
         lost = _find_lost(twins, state, shapes)
         leftovers.extend(lost)
-        if len(lost) == len(state):
+        # Families share text encoders: only of a file that has nothing else they are enough.
+        telling = {key for key in state if not key.startswith("text_encoder")} or state.keys()
+        if telling <= lost:
             raise UnfitLora(_no_match(own, shapes))
         kept = {key: value for key, value in state.items() if key not in lost}
         return (kept, *rest) if isinstance(result, tuple) else kept

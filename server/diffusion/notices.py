@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ def install() -> None:
     for library in (diffusers.utils.logging, transformers.logging):
         library.disable_default_handler()
         library.add_handler(_HANDLER)
+    # Of peft, where a second LoRA is loaded, as it is meant to be.
+    warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
 
 
 @dataclass(frozen=True)

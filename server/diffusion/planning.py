@@ -197,7 +197,8 @@ def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warni
 
 
 def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warnings) -> Plan:
-    if plan.size is None or plan.task is Task.TEXT_TO_IMAGE:
+    size = plan.size
+    if size is None or plan.task is Task.TEXT_TO_IMAGE:
         return plan
     mode = ResizeMode(request.resize_mode) if request.resize_mode else None
     if plan.task is Task.EDITING:
@@ -205,12 +206,12 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: W
         pictures = [picture.rgb for picture in (sent.image, *sent.references) if picture]
         return replace(plan, arguments={**plan.arguments, "image": pictures if len(pictures) > 1 else pictures[0]})
     assert sent.image
-    image = fit_picture(sent.image, plan.size, mode, "image", warnings).rgb
+    image = fit_picture(sent.image, size, mode, "image", warnings).rgb
     plan = replace(plan, arguments={**plan.arguments, "image": image})
     if plan.task is Task.IMAGE_TO_IMAGE:
         return plan
     assert sent.mask
-    mask = fit_mask(sent.mask, Size(*sent.image.rgb.size), plan.size, mode, sent.mask_input, warnings)
+    mask = fit_mask(sent.mask, Size(*sent.image.rgb.size), size, mode, sent.mask_input, warnings)
     plan = replace(plan, arguments={**plan.arguments, "mask_image": mask})
     return replace(plan, finish=partial(_keep, image, mask)) if request.keep_unmasked else plan
 
