@@ -181,10 +181,10 @@ def test_outputs_of_every_kind_are_split() -> None:
     assert torch.equal(parts[1].latent_dist.mean, encoded.latent_dist.mean[1:])
     texts = BaseModelOutputWithPooling(last_hidden_state=values, pooler_output=values, hidden_states=(values, values))
     second: Any = split(texts, [1, 2])[1]
-    assert isinstance(second, BaseModelOutputWithPooling)
     assert torch.equal(second.pooler_output, values[1:])
     assert [len(state) for state in second.hidden_states] == [2, 2]
     assert second.attentions is None
+    assert type(second) is BaseModelOutputWithPooling
     assert split({"a": (values, None)}, [1, 2])[0]["a"][1] is None
 
 
