@@ -151,8 +151,7 @@ def arguments(drawing: Drawing) -> dict[str, Any]:
 
 async def ended(work: Coroutine[Any, Any, Any]) -> Any:
     """What it returned, or raised."""
-    [outcome] = await asyncio.gather(work, return_exceptions=True)
-    return outcome
+    return (await asyncio.gather(work, return_exceptions=True))[0]
 
 
 class Mix:
