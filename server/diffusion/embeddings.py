@@ -44,7 +44,11 @@ class Embeddings:
             return
         parameters = inspect.signature(encode)
         # Another pipeline of the same class may have other encoders.
-        models = tuple(weakref.ref(part) for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
+        models = tuple(
+            weakref.ref(part)
+            for name, part in pipeline.components.items()
+            if isinstance(part, torch.nn.Module) and name not in _DENOISERS
+        )
 
         @functools.wraps(encode)
         def encode_prompt(*args: Any, **kwargs: Any) -> Any:
