@@ -99,9 +99,10 @@ class Rendezvous:
         self._runnable: deque[tuple[_Request, Outcome]] = deque()
         self._parked: dict[_Request, Call] = {}
         self._last_stage = Stage.DENOISE
-        self._closed = False
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        # Guards `_closed`: nothing is put into the inbox afterwards.
+        self._closing = threading.Lock()
+        self._closed = False
 
     def submit(self, work: Callable[[], _T], seed: int | None = None) -> Future[_T]:
         """Run `work` on the device's thread, together with what others submit.
@@ -115,17 +116,21 @@ class Rendezvous:
         Raises:
             RuntimeError: this has been closed.
         """
-        if self._closed:
-            raise RuntimeError("The engine has been closed.")
         request = _Request(self, work, seed)
         request.future.add_done_callback(lambda future: self._inbox.put(request) if future.cancelled() else None)
-        self._start()
-        self._inbox.put(request)
+        with self._closing:
+            if self._closed:
+                raise RuntimeError("The engine has been closed.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="darkroom-device", daemon=True)
+                self._thread.start()
+            self._inbox.put(request)
         return request.future
 
     def close(self) -> None:
         """Cancel what runs and end the thread. May be called again."""
-        self._closed = True
+        with self._closing:
+            self._closed = True
         if self._thread and self._thread is not threading.current_thread():
             self._inbox.put(None)
             self._thread.join()
@@ -143,12 +148,6 @@ class Rendezvous:
                 raise error
             case Returned(value):
                 return value
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="darkroom-device", daemon=True)
-                self._thread.start()
 
     def _serve(self) -> None:
         torch.set_grad_enabled(False)
@@ -243,6 +242,10 @@ class Rendezvous:
         return group
 
     def _abandon(self) -> None:
+        with self._closing:
+            self._closed = True
+        # Those that came last, too.
+        self._receive(block=False)
         for request in [*self._running, *self._waiting]:
             request.future.cancel()
             if request in self._running:

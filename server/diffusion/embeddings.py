@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -42,13 +43,26 @@ class Embeddings:
         ):
             return
         parameters = inspect.signature(encode)
+        # Another pipeline of the same class may have other encoders.
+        models = tuple(
+            weakref.ref(part)
+            for name, part in pipeline.components.items()
+            if isinstance(part, torch.nn.Module) and name not in _DENOISERS
+        )
 
         @functools.wraps(encode)
         def encode_prompt(*args: Any, **kwargs: Any) -> Any:
             key = _key((type(pipeline), *sorted(parameters.bind(*args, **kwargs).arguments.items())))
-            return encode(*args, **kwargs) if key is None else self._find(key, lambda: encode(*args, **kwargs))
+            if key is None:
+                return encode(*args, **kwargs)
+            return self._find((models, key), lambda: encode(*args, **kwargs))
 
         pipeline.encode_prompt = encode_prompt
+
+    def forget(self) -> None:
+        """Drop everything: the encoders' weights or the tokenizers' words have changed."""
+        self._kept.clear()
+        self._bytes = 0
 
     def _find(self, key: Hashable, encode: Callable[[], Any]) -> Any:
         if known := self._kept.get(key):

@@ -58,10 +58,8 @@ class Gate:
         self.original = original
         self._ignored = ignored
         self._dtype = dtype
-        self._parameters = inspect.signature(function).parameters
         self._signature = inspect.signature(function)
         self._module: Any = getattr(function, "__self__", None)
-        self._defaults = {name: parameter.default for name, parameter in self._parameters.items()}
 
     def __repr__(self) -> str:
         return f"Gate({self.name})"
@@ -88,18 +86,15 @@ class Gate:
         """
         arguments: dict[str, Any] = {}
         for name, value in self._signature.bind(*args, **kwargs).arguments.items():
-            match self._parameters[name].kind:
+            parameter = self._signature.parameters[name]
+            match parameter.kind:
                 case inspect.Parameter.VAR_KEYWORD:
                     arguments.update(value)
                 case inspect.Parameter.VAR_POSITIONAL:
                     raise TypeError(f"{self.name} was called with nameless arguments")
-                case _:
+                case _ if not _is_default(value, parameter.default):
                     arguments[name] = value
-        return {
-            name: self._cast(value)
-            for name, value in arguments.items()
-            if name not in self._ignored and not _is_default(value, self._defaults.get(name, inspect.Parameter.empty))
-        }
+        return {name: self._cast(value) for name, value in arguments.items() if name not in self._ignored}
 
     def _cast(self, value: Any) -> Any:
         if self._dtype and isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -21,31 +22,38 @@ class Interned:
 
     def __init__(self, most: int = 64) -> None:
         self._most = most
+        # By numbers that are given once: an id is given again when a forgotten one is gone.
+        self._numbers = itertools.count()
         self._originals: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._known: dict[tuple[int, int], tuple[weakref.ref[torch.Tensor], int]] = {}
 
     def find(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor of the same contents, type and device, which is not to be changed."""
+        if tensor.is_inference():
+            # Nothing tells whether it was written to since.
+            return self._originals[self._compare(tensor)]
         # A tensor that was written to since has another version.
         name = (id(tensor), tensor._version)
         known = self._known.get(name)
         if known and known[0]() is tensor and (original := self._originals.get(known[1])) is not None:
             self._originals.move_to_end(known[1])
             return original
-        original = self._compare(tensor)
-        self._known[name] = (weakref.ref(tensor, lambda _: self._known.pop(name, None)), id(original))
-        return original
+        number = self._compare(tensor)
+        self._known[name] = (weakref.ref(tensor, lambda _: self._known.pop(name, None)), number)
+        return self._originals[number]
 
-    def _compare(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _compare(self, tensor: torch.Tensor) -> int:
         for number, original in self._originals.items():
             if _kind(original) == _kind(tensor) and torch.equal(original, tensor):
                 self._originals.move_to_end(number)
-                return original
-        copy = tensor.clone()
-        self._originals[id(copy)] = copy
+                return number
+        number = next(self._numbers)
+        with torch.inference_mode(False):
+            # Others, who may be outside the inference mode of who comes first, get it too.
+            self._originals[number] = tensor.clone()
         if len(self._originals) > self._most:
             self._originals.popitem(last=False)
-        return copy
+        return number
 
 
 def _kind(tensor: torch.Tensor) -> Hashable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import traceback
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,6 +149,9 @@ class Passes:
                 return [Returned(value) for value in self._make(calls)]
         except Exception as error:
             if len(calls) == 1:
+                if is_shortage(error):
+                    # Whoever is told keeps the error, and with it what the failed pass has in memory.
+                    traceback.clear_frames(error.__traceback__)
                 return [Raised(error)]
             # Not the error itself: it holds on to what the failed pass has in memory.
             shortage, no_rows, reason = (
@@ -177,7 +181,9 @@ class Passes:
     def _make(self, calls: Sequence[Call]) -> list[Any]:
         gate, rows = calls[0].gate, [call.rows for call in calls if call.rows]
         count = sum(call.count for call in calls)
-        recording = self._recordings.find(gate, rows) if self._recordings and rows else None
+        # What is recorded was computed as it is without a request's own casting.
+        replayable = self._recordings and rows and calls[0].state.plain
+        recording = self._recordings.find(gate, rows) if self._recordings and replayable else None
         started, stop = time.perf_counter(), self._clock.start()
         if recording:
             results = recording.replay(rows)
@@ -187,7 +193,9 @@ class Passes:
                     # Just as the pipeline asked for it.
                     results = [gate.function(**calls[0].arguments)]
                 else:
-                    results = split(gate.function(**join(rows)), [call.count for call in rows])
+                    results = split(
+                        gate.function(**join(rows)), [call.count for call in rows], lists=bool(rows[0].lists)
+                    )
         kind, padded = (recording.kind, recording.count) if recording else ("eager", count)
         usual = (_kind(calls[0]), padded, kind)
 

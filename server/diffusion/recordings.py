@@ -71,7 +71,7 @@ class Recording:
         for buffer, parts in zip(self._buffers, zip(*(call.tensors for call in calls), strict=True), strict=True):
             torch.cat(parts, out=buffer[:used])
         self._graph.replay()
-        [result] = split(self._result, [used])
+        [result] = split(self._result, [used], self.count)
         # The next replay writes over the memory of this one.
         return split(tree_map_only(torch.Tensor, torch.clone, result), counts)
 
@@ -153,7 +153,9 @@ class Recordings:
         name = (gate, example.key, count)
         self._recordings.pop(name, None)
         try:
-            recording = Recording(gate, example, count, self._pool, compiled)
+            with torch.inference_mode(False), torch.no_grad():
+                # Whoever comes first may be in the inference mode, which later ones cannot write to the memory of.
+                recording = Recording(gate, example, count, self._pool, compiled)
         except Exception as error:
             if is_shortage(error):
                 self._recordings.clear()

@@ -110,35 +110,39 @@ def join(calls: Sequence[Rows]) -> dict[str, Any]:
     return first.fill(tensors, lists, sum(call.count for call in calls))
 
 
-def split(result: Any, counts: Sequence[int]) -> list[Any]:
+def split(result: Any, counts: Sequence[int], rows: int | None = None, *, lists: bool = False) -> list[Any]:
     """What each call gets of the result of a shared pass.
 
     Args:
         result: tensors with a batch dimension, or lists with an entry a row, in whatever outputs, tuples and dicts.
-        counts: the rows of each call, in order. They may be fewer than the pass had; the rest is left out.
+        counts: the rows of each call, in order.
+        rows: how many the pass had, at least those of all calls; the rest is left out. `None` is just those.
+        lists: whether the model takes, and so returns, lists in place of batches. A list as long as the batch may
+            also be one of batches, as of the layers of a ControlNet.
 
     Raises:
         NotRows: there is something in it that is neither.
     """
+    rows = sum(counts) if rows is None else rows
     match result:
-        case torch.Tensor() if result.ndim and result.shape[0] >= sum(counts):
+        case torch.Tensor() if _is_batch(result, rows):
             return list(torch.split(result[: sum(counts)], list(counts)))
         case DiagonalGaussianDistribution():
-            parts = split(result.parameters, counts)
+            parts = split(result.parameters, counts, rows)
             return [DiagonalGaussianDistribution(part, result.deterministic) for part in parts]
         case ModelOutput() | BaseOutput():
-            fields = {name: split(value, counts) for name, value in result.items()}
+            fields = {name: split(value, counts, rows, lists=lists) for name, value in result.items()}
             return [
                 type(result)(**{name: parts[index] for name, parts in fields.items()}) for index in range(len(counts))
             ]
         case dict():
-            fields = {name: split(value, counts) for name, value in result.items()}
+            fields = {name: split(value, counts, rows, lists=lists) for name, value in result.items()}
             return [{name: parts[index] for name, parts in fields.items()} for index in range(len(counts))]
-        case list() if len(result) >= sum(counts) and not all(_is_batch(item, sum(counts)) for item in result):
+        case list() if len(result) == rows and (lists or not all(_is_batch(item, rows) for item in result)):
             starts = [sum(counts[:index]) for index in range(len(counts))]
             return [result[start : start + count] for start, count in zip(starts, counts, strict=True)]
         case tuple() | list():
-            items = [split(item, counts) for item in result]
+            items = [split(item, counts, rows, lists=lists) for item in result]
             return [type(result)(parts[index] for parts in items) for index in range(len(counts))]
         case None | bool() | int() | float() | str():
             return [result] * len(counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import torch
@@ -15,22 +16,36 @@ def _autocast() -> tuple[tuple[bool, torch.dtype], ...]:
 
 @dataclass
 class ThreadState:
-    """Whether gradients are recorded, and types are cast automatically, in the thread that made it.
+    """How gradients are recorded, and types cast automatically, in the thread that made it.
 
-    Contexts such as `torch.no_grad()` set both at their ends; where several requests are within one at the same time,
+    Contexts such as `torch.no_grad()` set this at their ends; where several requests are within one at the same time,
     each would undo what another has set.
     """
 
     gradients: bool = field(default_factory=torch.is_grad_enabled)
+    inference: bool = field(default_factory=torch.is_inference_mode_enabled)
     autocast: tuple[tuple[bool, torch.dtype], ...] = field(default_factory=_autocast)
+    # torch has the inference mode only as a context. One that is on when this is entered or left is covered by another.
+    _within: ExitStack = field(init=False, repr=False, compare=False, default_factory=ExitStack)
+    _without: ExitStack = field(init=False, repr=False, compare=False, default_factory=ExitStack)
+
+    @property
+    def plain(self) -> bool:
+        """Whether what is computed in it is what is computed in the state that a request begins with."""
+        return not self.gradients and not any(enabled for enabled, _ in self.autocast)
 
     def __enter__(self) -> None:
         """Make this the thread's state; what becomes of it within is kept for the next time."""
         self._outer = ThreadState()
+        self._without.close()
+        _cover(self._within, self.inference)
         self._set()
 
     def __exit__(self, *_: object) -> None:
         self.gradients, self.autocast = torch.is_grad_enabled(), _autocast()
+        self.inference = torch.is_inference_mode_enabled()
+        self._within.close()
+        _cover(self._without, self._outer.inference)
         self._outer._set()
 
     def _set(self) -> None:
@@ -40,6 +55,11 @@ class ThreadState:
                 torch.set_autocast_enabled(kind, enabled)
             if torch.get_autocast_dtype(kind) != dtype:
                 torch.set_autocast_dtype(kind, dtype)
+
+
+def _cover(modes: ExitStack, inference: bool) -> None:
+    if torch.is_inference_mode_enabled() != inference:
+        modes.enter_context(torch.inference_mode(inference))
 
 
 class Randomness:

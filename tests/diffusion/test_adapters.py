@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from server.diffusion import Engine, InputError, Lora, LoraFiles, ModelError, Pass, TextToImage
+from server.diffusion import Engine, InputError, Lora, LoraFiles, ModelError, Pass, PictureRequest
 from server.diffusion import adapters as adapters_module
 from server.diffusion.adapters import Adapters
 from server.diffusion.compiler import Compiler
@@ -126,7 +126,7 @@ async def test_the_embedded_model_with_its_own_lora() -> None:
     # set_adapters fails on this UNet, whose blocks differ in how many layers they have; this is the other way.
     scaled = text_to_image("emoji-fast", 1, 4, "a penguin", cross_attention_kwargs={"scale": 0.7})
     assert difference(got, scaled(by_hand)) < TOLERANCE
-    asked = TextToImage(prompt="a penguin", seed=1, num_inference_steps=4)
+    asked = PictureRequest(prompt="a penguin", seed=1, num_inference_steps=4)
     [plain] = [picture async for picture in engine.generate(asked)]
     [styled] = [picture async for picture in engine.generate(asked, loras=[Lora(str(PIXEL_ART))])]
     assert np.asarray(plain.image).tobytes() != np.asarray(styled.image).tobytes()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
+import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -37,7 +41,7 @@ IMAGE_TO_IMAGE = (
     "qwen-image",
     "z-image",
 )
-INPAINTING = ("stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "qwen-image")
+INPAINTING = IMAGE_TO_IMAGE
 
 Work = Callable[[Any], np.ndarray]
 
@@ -48,40 +52,37 @@ def photo(side: int, seed: int) -> Image.Image:
     return Image.fromarray(colours).resize((side, side), Image.Resampling.NEAREST)
 
 
-def text_to_image(name: str, seed: int, steps: int, prompt: str = "a red apple", **more: Any) -> Work:
-    side = SIDES.get(name, 64)
-
+def drawing(seed: int, steps: int, **arguments: Any) -> Work:
     def work(pipeline: Any) -> np.ndarray:
         result = pipeline(
-            prompt=prompt,
-            width=side,
-            height=side,
+            **{"prompt": "a red apple", **arguments},
             num_inference_steps=steps,
             generator=torch.Generator().manual_seed(seed),
             output_type="np",
-            **more,
         )
         images: np.ndarray = result.images
         return images
 
     return work
+
+
+def text_to_image(name: str, seed: int, steps: int, **more: Any) -> Work:
+    side = SIDES.get(name, 64)
+    return drawing(seed, steps, width=side, height=side, **more)
 
 
 def from_image(seed: int, steps: int, strength: float, **more: Any) -> Work:
-    def work(pipeline: Any) -> np.ndarray:
-        result = pipeline(
-            prompt="a blue cat",
-            image=photo(64, seed),
-            strength=strength,
-            num_inference_steps=steps,
-            generator=torch.Generator().manual_seed(seed),
-            output_type="np",
-            **more,
-        )
-        images: np.ndarray = result.images
-        return images
+    return drawing(seed, steps, prompt="a blue cat", image=photo(64, seed), strength=strength, **more)
 
-    return work
+
+def within(context: Callable[[], AbstractContextManager[Any]], work: Work) -> Work:
+    """The same, called in a context."""
+
+    def enter(pipeline: Any) -> np.ndarray:
+        with context():
+            return work(pipeline)
+
+    return enter
 
 
 async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
@@ -102,7 +103,7 @@ async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
 @pytest.mark.parametrize("name", BUILDERS)
 async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loaded) -> None:
     works = [text_to_image(name, seed, steps) for seed, steps in ((1, 2), (2, 3), (3, 4))]
-    works.append(text_to_image(name, 4, 3, "a blue car on white"))
+    works.append(text_to_image(name, 4, 3, prompt="a blue car on white"))
     passes = await compare(engine(name), [(work, None) for work in works])
     assert max(made.requests for made in passes if made.component == "transformer" or made.component == "unet") > 1
 
@@ -156,6 +157,109 @@ async def test_guidance_schedulers_and_sizes_do_not_meet(engine: Loaded) -> None
     passes = await compare(loaded, [(work, None) for work in works])
     # Timesteps in integers and in floats go together; a request without guidance has half as many rows.
     assert max(made.requests for made in passes if made.component == "unet") >= 3
+
+
+async def test_a_controlnet_is_shared_too(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+    torch.manual_seed(1)
+    controlnet = diffusers.ControlNetModel.from_unet(
+        loaded.pipeline.unet, conditioning_embedding_out_channels=(8, 8, 8, 8)
+    )
+    for parameter in controlnet.parameters():
+        # Those of a new one are zero where they meet the model, so that it would change nothing.
+        torch.nn.init.normal_(parameter, std=0.2)
+    pipeline = diffusers.StableDiffusionControlNetPipeline.from_pipe(loaded.pipeline, controlnet=controlnet)
+
+    def controlled(seed: int, steps: int, **more: Any) -> tuple[Work, Any]:
+        return drawing(seed, steps, image=photo(64, seed), width=64, height=64, **more), pipeline
+
+    works = [
+        controlled(1, 3),
+        controlled(2, 4),
+        controlled(3, 3, guidance_scale=1.0),
+        controlled(4, 3, controlnet_conditioning_scale=0.5),
+        (text_to_image("stable-diffusion", 5, 3), None),
+    ]
+    passes = await compare(loaded, works)
+    most = {made.component: made.requests for made in sorted(passes, key=lambda made: made.requests)}
+    # The one of another strength keeps to itself where that makes a difference.
+    assert (most["controlnet"], most["unet"]) == (3, 4)
+    one, other = [
+        await loaded.call(drawing(1, 3, image=photo(64, seed), width=64, height=64), pipeline=pipeline)
+        for seed in (1, 2)
+    ]
+    assert np.abs(one - other).max() > 10 * TOLERANCE
+
+
+async def test_as_many_pictures_as_their_latents_have_channels(engine: Loaded) -> None:
+    """Z-Image returns a list of latents, each of which has as many channels as this pass has rows."""
+    works = [(text_to_image("z-image", seed, 2), None) for seed in range(8)]
+    passes = await compare(engine("z-image"), works)
+    assert (8, 16) in {(made.requests, made.rows) for made in passes if made.component == "transformer"}
+
+
+async def test_automatic_casting_belongs_to_each_request(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+    plain = text_to_image("stable-diffusion", 1, 3)
+    cast = within(partial(torch.autocast, "cpu", torch.bfloat16), plain)
+    passes = await compare(loaded, [(plain, None), (cast, None), (text_to_image("stable-diffusion", 2, 4), None)])
+    assert max(made.requests for made in passes if made.component == "unet") == 2
+    assert np.abs(await loaded.call(plain) - await loaded.call(cast)).max() > TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion", "flux"])
+async def test_inference_mode_belongs_to_each_request(name: str, engine: Loaded) -> None:
+    loaded = engine(name)
+    inferring = within(torch.inference_mode, text_to_image(name, 1, 3))
+
+    def write(pipeline: Any) -> np.ndarray:
+        """Tensors that were made in that mode cannot be written to outside of it."""
+        images = text_to_image(name, 2, 4)(pipeline)
+        kept = torch.zeros(1)
+        # Others go on meanwhile.
+        pipeline.vae.encode(torch.zeros(1, 3, 64, 64))
+        kept += 1
+        assert not torch.is_inference_mode_enabled()
+        return images
+
+    await compare(loaded, [(inferring, None), (write, None), (inferring, None), (write, None)])
+
+
+async def test_a_late_arrival_joins_within_one_pass(engine: Loaded) -> None:
+    loaded = engine("stable-diffusion")
+    requests: list[int] = []
+    late: list[Future[Any]] = []
+    loop = asyncio.get_running_loop()
+
+    def ddim(steps: int) -> Work:
+        def work(pipeline: Any) -> np.ndarray:
+            # It calls the model once a step.
+            pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+            return text_to_image("stable-diffusion", 1, steps)(pipeline)
+
+        return work
+
+    async def nothing() -> None: ...
+
+    def follow(made: Pass) -> None:
+        if made.component != "unet" or made.started < begun:
+            return
+        requests.append(made.requests)
+        if len(requests) == 2:
+            late.append(asyncio.run_coroutine_threadsafe(loaded.call(ddim(3)), loop))
+            # Begun after it: when this has ended, it has asked for its pictures.
+            asyncio.run_coroutine_threadsafe(nothing(), loop).result()
+
+    begun = time.perf_counter()
+    loaded.on_pass = follow
+    try:
+        await loaded.call(ddim(8))
+        await asyncio.wrap_future(late[0])
+        await loaded.call(lambda _: None)
+    finally:
+        loaded.on_pass = None
+    # The second pass is reported just before the third is made.
+    assert requests == [1, 1, 1, 2, 2, 2, 1, 1]
 
 
 async def test_an_error_reaches_only_the_request_that_it_comes_from(
@@ -336,6 +440,63 @@ async def test_a_closed_engine_cancels_and_refuses(tiny: Callable[[str], Any]) -
         await running
     with pytest.raises(RuntimeError, match="closed"):
         await closing.call(lambda _: None)
+
+
+def test_who_leaves_while_waiting_never_begins_and_is_forgotten() -> None:
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
+    begun, free = threading.Event(), threading.Event()
+    ran: list[int] = []
+
+    def hold() -> None:
+        begun.set()
+        free.wait()
+
+    try:
+        first = rendezvous.submit(hold)
+        begun.wait()
+        work = partial(ran.append, 1)
+        forgotten = weakref.ref(work)
+        leaving = rendezvous.submit(work)
+        last = rendezvous.submit(partial(ran.append, 2))
+        assert leaving.cancel()
+        free.set()
+        first.result(timeout=30)
+        last.result(timeout=30)
+        assert ran == [2]
+        assert leaving.cancelled()
+        del work, leaving
+        gc.collect()
+        assert forgotten() is None
+    finally:
+        free.set()
+        rendezvous.close()
+
+
+def test_those_that_come_just_before_the_end_are_canceled_too() -> None:
+    """One runs, one waits for its turn, and one has not even been noticed."""
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait()
+
+    running = rendezvous.submit(hold)
+    begun.wait()
+    unnoticed = [rendezvous.submit(lambda: None) for _ in range(2)]
+    closing = threading.Thread(target=rendezvous.close)
+    closing.start()
+    while True:
+        try:
+            unnoticed.append(rendezvous.submit(lambda: None))
+        except RuntimeError:
+            break
+    free.set()
+    closing.join()
+    assert running.result(timeout=30) is None
+    for future in unnoticed:
+        with pytest.raises(CancelledError):
+            future.result(timeout=30)
 
 
 def test_those_beyond_the_most_that_run_at_once_have_their_turn_in_order() -> None:
