@@ -75,4 +75,4 @@ def _parameters(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 def _quoted(value: str) -> str:
     # One that begins with a quotation mark is read as such a string, too.
-    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n]|^"', value) else value
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n]|^\s*"', value) else value

@@ -34,8 +34,8 @@ _AT_ONCE = 4
 def provenance_of(pipeline: DiffusionPipeline, model: str, source: Path) -> Future[Provenance]:
     """Find out what makes the pictures of a pipeline, in a thread of its own.
 
-    To digest a local model takes about a second for each 2 GB, and the first picture may be made meanwhile; what is in
-    the cache of the Hub is known by its commit.
+    To digest a local model takes about a second for each GB on one core, and the first picture may be made meanwhile;
+    what is in the cache of the Hub is known by its commit.
 
     Args:
         pipeline: what was loaded.

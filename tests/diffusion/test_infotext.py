@@ -104,7 +104,7 @@ def test_samplers_have_the_names_of_the_web_ui(scheduler: str, sampler: str) -> 
 
 
 def _lines(text: str | None) -> str:
-    """What the web UI makes of a prompt."""
+    """What the web UI makes of a prompt, blank lines around it left out."""
     return "\n".join(line.strip() for line in printable(text or "").strip().split("\n")).strip()
 
 
@@ -114,8 +114,15 @@ def test_any_text_is_read_back(metadata: Metadata) -> None:
     metadata = replace(metadata, loras=())
     prompt, negative, parameters = parse(infotext(metadata))
     if "Negative prompt:" not in metadata.prompt:
-        assert prompt == _lines(metadata.prompt)
-        assert negative == _lines(metadata.negative_prompt)
+        assert prompt.strip() == _lines(metadata.prompt)
+        assert negative.strip() == _lines(metadata.negative_prompt)
     assert parameters["Seed"] == str(metadata.seed)
     assert parameters["Size"] == f"{metadata.width}x{metadata.height}"
     assert parameters["Model"].strip() == printable(metadata.provenance.model).strip()
+
+
+@pytest.mark.parametrize("model", ['"quoted"', ' "half', 'in "the" middle', "a:b", "a, b", "two\nlines", "back\\slash"])
+def test_a_name_with_quotation_marks_is_read_back(model: str) -> None:
+    text = infotext(replace(APPLE, provenance=Provenance(model)))
+    assert parse(text)[2]["Model"] == model
+    assert parse(text)[2]["Seed"] == "965400086"
