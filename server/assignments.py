@@ -67,7 +67,7 @@ async def read_inputs(signature: Signature, given: dict[str, Any], scratch: Path
     """
     values = InputValidator(signature).validate(given).values
     for field in signature.inputs:
-        if field.name in values and _takes_files(field.type):
+        if field.name in values and takes_files(field.type):
             values[field.name] = _open_files(field.name, values[field.name])
     folder = scratch / "inputs"
     folder.mkdir()
@@ -119,8 +119,9 @@ def _parse_value(field: InputField, text: str) -> Any:
         return text
 
 
-def _takes_files(type_: ValueType) -> bool:
-    return type_.kind in (Kind.PATH, Kind.FILE) or any(_takes_files(item) for item in type_.items)
+def takes_files(type_: ValueType) -> bool:
+    """Whether a file may be given where a value of the type is expected."""
+    return type_.kind in (Kind.PATH, Kind.FILE) or any(takes_files(item) for item in type_.items)
 
 
 def _open_files(name: str, value: Any) -> Any:

@@ -1,11 +1,14 @@
-"""The command `darkroom`: serve a model, run it once, or print its schema."""
+"""The command `darkroom`: serve a model, run it once, make a picture again, or print the schema."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -90,6 +93,66 @@ def predict(
         asyncio.run(predict_once(settings, manifest, given, output))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _exits_with_2(command: Callable[..., None]) -> Callable[..., None]:
+    """Keep exit status 1 for what the command finds, as `diff` and `cmp` do."""
+
+    @functools.wraps(command)
+    def run(**parameters: Any) -> None:
+        try:
+            command(**parameters)
+        except DarkroomError as error:
+            print(f"darkroom: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return run
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    metavar="NAME=@FILE",
+    multiple=True,
+    help="A file that the picture was made from, such as image=@photo.jpg; give one for each. The picture knows them "
+    "by their SHA-256 and holds none. NAME=VALUE for what was secret.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Where to put the picture that is made, a file or a folder. Default: it is only compared.",
+)
+@_exits_with_2
+@takes(ModelSettings)
+def reproduce(
+    settings: ModelSettings, manifest: Manifest, file: Path, inputs: tuple[str, ...], output: Path | None
+) -> None:
+    """Make a picture again from what its FILE tells, and say whether the pixels are the same.
+
+    For example: darkroom reproduce apple.webp
+
+    A model of the Hub that FILE names is taken, unless MODEL_ID names another.
+
+    \b
+    Exit status:
+      0  the pixels are the same
+      1  they are not: by how much, and what is different now
+      2  FILE does not tell how it was made, or the model could not be run
+    """
+    from server.reproduce import reproduce_file
+
+    if settings.x_mode != "predict":
+        raise click.UsageError("A picture is made again by predicting; leave --x-mode out.")
+    try:
+        same = asyncio.run(reproduce_file(settings, manifest, file, inputs, output))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if same else 1)
 
 
 @cli.command()

@@ -164,6 +164,10 @@ class PredictionFailed(DarkroomError):
     """A prediction on the command line ended without success."""
 
 
+class ReproductionError(DarkroomError):
+    """A picture cannot be made again: its file does not tell how, or what that needs is not there."""
+
+
 class MalformedBody(DarkroomError):
     """The body of a request is not JSON."""
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from server.launch import create_worker
 from server.manifest import Manifest
 from server.outcome import write_output, write_prediction
 from server.prediction import Prediction, Status
-from server.schema.signature import Interface
+from server.schema.signature import Interface, Signature
 from server.schema.validation import InputValidator
 from server.settings import ModelSettings
 from server.worker.backend import WorkerState
@@ -31,6 +31,9 @@ from server.worker.worker import Worker
 
 # How tqdm, and with it most models, draw a bar: " 40%|####      | 8/20 [00:01<00:02, 5.9it/s]".
 _BAR = re.compile(r"^(?P<label>.*?):?\s*\d+%\|.*\|\s*(?P<done>\d+)/(?P<total>\d+)\s")
+
+Inputs = Sequence[str] | Mapping[str, Any]
+"""The inputs of a prediction: each as `name=value`, or by name."""
 
 
 async def read_interface(settings: ModelSettings, manifest: Manifest, *, narrowed: bool) -> Interface:
@@ -53,47 +56,73 @@ async def read_interface(settings: ModelSettings, manifest: Manifest, *, narrowe
         await worker.stop(0)
 
 
-async def predict_once(
-    settings: ModelSettings, manifest: Manifest, given: Sequence[str] | Mapping[str, Any], output: Path | None
-) -> None:
+async def predict_once(settings: ModelSettings, manifest: Manifest, given: Inputs, output: Path | None) -> None:
     """Set the model up, run one prediction with a progress bar on standard error, and write its output.
 
     Args:
         settings: what to load.
         manifest: the folder to load it from.
-        given: the inputs, each as `name=value`; or by name, then the whole prediction is written, as JSON.
+        given: the inputs; by name, the whole prediction is written, as JSON.
         output: where the output goes: a file, a folder, or `None` for the current folder and standard output.
 
     Raises:
-        InvalidRequest: the inputs do not fit the model, as the signature, `narrow_inputs` or `predict` says.
-        InputFileError: a file among them cannot be had.
-        DeviceError: a device that the settings name cannot be had.
-        WorkerError: the model cannot be loaded.
+        InputRefused: `predict` found fault with an input.
         PredictionFailed: it ran, and failed.
+        DarkroomError: as `run_once` says.
     """
-    device = next(iter(choose_devices(settings.devices, os.environ)), None)
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
-        with _Display() as display:
-            worker = await _start(create_worker(settings, manifest, device))
-            try:
-                signature = (await _load(worker)).served
-                parsed = parse_inputs(signature, given)
-                # Before the model is loaded, which may take minutes; and afterwards, for it may take less by then.
-                values = await read_inputs(signature, parsed, Path(scratch), settings.max_file_bytes)
-                InputValidator((await _set_up(worker)).served).validate(parsed)
-                prediction = await _run(worker, values, Path(scratch), display)
-            finally:
-                await worker.stop(0)
+        prediction = await run_once(settings, manifest, lambda _: given, Path(scratch))
         if isinstance(given, Mapping):
             write_prediction(prediction, output)
-        if fault := prediction.fault:
-            raise InputRefused(fault.input, fault.message)
-        if prediction.status is not Status.SUCCEEDED:
-            reason = prediction.error or "The prediction was canceled."
-            raise PredictionFailed(reason.removeprefix("Prediction failed: "))
+        require_success(prediction)
         if not isinstance(given, Mapping):
             write_output(prediction.output, output)
             _say(", ".join(f"{name} {value}" for name, value in prediction.metrics.items()))
+
+
+async def run_once(
+    settings: ModelSettings, manifest: Manifest, choose: Callable[[Signature], Inputs], scratch: Path
+) -> Prediction:
+    """Set the model up and run one prediction, with a progress bar on standard error.
+
+    Args:
+        settings: what to load.
+        manifest: the folder to load it from.
+        choose: tells the inputs, of a model that takes what the signature says.
+        scratch: an empty folder, which the files of the inputs and of the output are in afterwards.
+
+    Raises:
+        InvalidRequest: the inputs do not fit the model, as the signature or `narrow_inputs` says.
+        InputFileError: a file among them cannot be had.
+        DeviceError: a device that the settings name cannot be had.
+        WorkerError: the model cannot be loaded.
+    """
+    device = next(iter(choose_devices(settings.devices, os.environ)), None)
+    with _Display() as display:
+        worker = await _start(create_worker(settings, manifest, device))
+        try:
+            signature = (await _load(worker)).served
+            parsed = parse_inputs(signature, choose(signature))
+            # Before the model is loaded, which may take minutes; and afterwards, for it may take less by then.
+            values = await read_inputs(signature, parsed, scratch, settings.max_file_bytes)
+            InputValidator((await _set_up(worker)).served).validate(parsed)
+            return await _run(worker, values, scratch, display)
+        finally:
+            await worker.stop(0)
+
+
+def require_success(prediction: Prediction) -> None:
+    """Make sure that a prediction did what it was to do.
+
+    Raises:
+        InputRefused: `predict` found fault with an input.
+        PredictionFailed: it did not.
+    """
+    if fault := prediction.fault:
+        raise InputRefused(fault.input, fault.message)
+    if prediction.status is not Status.SUCCEEDED:
+        reason = prediction.error or "The prediction was canceled."
+        raise PredictionFailed(reason.removeprefix("Prediction failed: "))
 
 
 async def _start(worker: Worker) -> Worker:

@@ -24,7 +24,7 @@ def write_output(value: Any, output: Path | None) -> None:
     if value is None:
         _say("No output generated.")
         return
-    files = list(_files_in(value))
+    files = list(files_in(value))
     targets = _copy({file: _numbered(Path(file.path).name, output, number) for number, file in enumerate(files)})
     if files and (value in files or value == files):
         return
@@ -45,7 +45,7 @@ def write_prediction(prediction: Prediction, output: Path | None) -> None:
     """
     target = output / "output.json" if output and output.is_dir() else output
     folder = target.parent if target else Path()
-    files = [] if prediction.error else _files_in(prediction.output)
+    files = [] if prediction.error else files_in(prediction.output)
     targets = _copy({file: folder / Path(file.path).name for file in files})
     document = {
         "status": prediction.status,
@@ -79,16 +79,17 @@ def _write_text(text: str, target: Path) -> None:
     _say(f"Wrote {target}")
 
 
-def _files_in(value: Any) -> Iterator[LocalFile]:
+def files_in(value: Any) -> Iterator[LocalFile]:
+    """The files in an output, in order."""
     match value:
         case LocalFile():
             yield value
         case list():
             for item in value:
-                yield from _files_in(item)
+                yield from files_in(item)
         case dict():
             for item in value.values():
-                yield from _files_in(item)
+                yield from files_in(item)
 
 
 def _numbered(name: str, output: Path | None, number: int) -> Path:

@@ -269,7 +269,7 @@ def reference() -> str:
         "# Settings",
         "",
         "Every option is a flag of `darkroom serve` and an environment variable; the flag is stronger, and of two",
-        "variables the first. `darkroom predict` and `darkroom schema` take those marked with a star.",
+        "variables the first. `darkroom predict`, `reproduce` and `schema` take those marked with a star.",
         "As in Cog's images, `environment` in cog.yaml sets variables for the server as well as for the model: any of",
         "these, where it is not set outside.",
         "`python -m server.settings > docs/settings.md` made this page; a test fails where the two differ.",

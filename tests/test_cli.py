@@ -38,7 +38,7 @@ def predict(
     return darkroom("predict", "--predictor", reference, *arguments, cwd=cwd, stdin=stdin)
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("predict",), ("schema",)])
+@pytest.mark.parametrize("command", [(), ("serve",), ("predict",), ("reproduce",), ("schema",)])
 def test_help_is_readable_at_eighty_columns(command: tuple[str, ...]) -> None:
     result = darkroom(*command, "--help", COLUMNS="80")
     assert result.returncode == 0

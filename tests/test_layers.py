@@ -27,6 +27,8 @@ TOP = {
     "options",
     "outcome",
     "readiness",
+    "recorded",
+    "reproduce",
     "settings",
 }
 """The modules that put the rest together, and the only ones that read settings."""

@@ -14,16 +14,21 @@ from server.diffusion.metadata import Metadata, printable
 
 # The names there of the methods, and of the noise levels where they have a name of their own. Others keep ours.
 _SAMPLERS = {
+    "BetaDPM": ("DPM++ 2M", "Beta"),
     "DDIM": ("DDIM", None),
     "DPMSolverMultistep": ("DPM++ 2M", None),
     "DPMSolverSDE": ("DPM++ SDE", None),
     "DPMSolverSinglestep": ("DPM++ 2S", None),
     "EulerAncestralDiscrete": ("Euler a", None),
     "EulerDiscrete": ("Euler", None),
+    "ExponentialDPM": ("DPM++ 2M", "Exponential"),
     "FlowMatchEulerDiscrete": ("Euler", None),
     "HeunDiscrete": ("Heun", None),
     "K_EULER": ("Euler", None),
     "K_EULER_ANCESTRAL": ("Euler a", None),
+    "K_EULER_BETA": ("Euler", "Beta"),
+    "K_EULER_EXPONENTIAL": ("Euler", "Exponential"),
+    "K_EULER_KARRAS": ("Euler", "Karras"),
     "KDPM2AncestralDiscrete": ("DPM2 a", None),
     "KDPM2Discrete": ("DPM2", None),
     "KLMS": ("LMS", None),
@@ -75,4 +80,4 @@ def _parameters(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 def _quoted(value: str) -> str:
     # One that begins with a quotation mark is read as such a string, too.
-    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n]|^"', value) else value
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n]|^\s*"', value) else value

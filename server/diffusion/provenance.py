@@ -12,6 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
 from server import __version__
 from server.diffusion.errors import ModelError
 from server.diffusion.files import default_variant, list_files, needed_files, read_index
@@ -28,11 +31,11 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_ONCE = 4
 
 
-def provenance_of(pipeline: Any, model: str, source: Path) -> Future[Provenance]:
+def provenance_of(pipeline: DiffusionPipeline, model: str, source: Path) -> Future[Provenance]:
     """Find out what makes the pictures of a pipeline, in a thread of its own.
 
-    To digest a local model takes about a second for each 2 GB, and the first picture may be made meanwhile; what is in
-    the cache of the Hub is known by its commit.
+    To digest a local model takes about a second for each GB on one core, and the first picture may be made meanwhile;
+    what is in the cache of the Hub is known by its commit.
 
     Args:
         pipeline: what was loaded.
@@ -69,7 +72,7 @@ def model_digest(source: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _provenance(pipeline: Any, model: str, source: Path) -> Provenance:
+def _provenance(pipeline: DiffusionPipeline, model: str, source: Path) -> Provenance:
     commit = source.name if source.parent.name == "snapshots" and _COMMIT.fullmatch(source.name) else None
     digest = None
     if not commit:
@@ -90,8 +93,6 @@ def _provenance(pipeline: Any, model: str, source: Path) -> Provenance:
 
 
 def _describe(device: Any) -> str:
-    import torch
-
     match device.type:
         case "cuda":
             return f"cuda: {torch.cuda.get_device_name(device)}"

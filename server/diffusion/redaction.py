@@ -88,9 +88,10 @@ def _record_text(text: str) -> Any:
 
 def _data(url: str) -> bytes:
     header, _, content = url.partition(",")
-    if header.endswith(";base64"):
-        try:
-            return base64.b64decode(unquote_to_bytes(content))
-        except ValueError:
-            return content.encode(errors="replace")
-    return unquote_to_bytes(content)
+    data = unquote_to_bytes(content.encode(errors="replace"))
+    if not header.endswith(";base64"):
+        return data
+    try:
+        return base64.b64decode(data)
+    except ValueError:
+        return data

@@ -8,6 +8,7 @@ import json
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +120,17 @@ async def test_pixels_are_those_of_stock_diffusers(name: str, tiny: Tiny, lora: 
 async def test_the_embedded_model_with_its_own_lora() -> None:
     model = ROOT / "models" / "emoji-fast"
     engine = Engine(str(model), lora_files=LoraFiles(Path("unused"), folders=[PIXEL_ART.parent]))
-    work = text_to_image("emoji-fast", 1, 4, "a penguin")
+    work = text_to_image("emoji-fast", 1, 4, prompt="a penguin")
     got = await draw(engine, [Lora(str(PIXEL_ART), 0.7)], work)
     by_hand = stock(model)
     by_hand.load_lora_weights(PIXEL_ART.parent, weight_name=PIXEL_ART.name)
     # set_adapters fails on this UNet, whose blocks differ in how many layers they have; this is the other way.
-    scaled = text_to_image("emoji-fast", 1, 4, "a penguin", cross_attention_kwargs={"scale": 0.7})
+    scaled = text_to_image("emoji-fast", 1, 4, prompt="a penguin", cross_attention_kwargs={"scale": 0.7})
     assert difference(got, scaled(by_hand)) < TOLERANCE
     asked = PictureRequest(prompt="a penguin", seed=1, num_inference_steps=4)
+    with_lora = replace(asked, loras=(Lora(str(PIXEL_ART)),))
     [plain] = [picture async for picture in engine.generate(asked)]
-    [styled] = [picture async for picture in engine.generate(asked, loras=[Lora(str(PIXEL_ART))])]
+    [styled] = [picture async for picture in engine.generate(with_lora)]
     assert np.asarray(plain.image).tobytes() != np.asarray(styled.image).tobytes()
     engine.close()
 

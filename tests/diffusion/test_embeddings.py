@@ -13,6 +13,8 @@ from peft import LoraConfig
 from server.diffusion import notices
 from server.diffusion.embeddings import Embeddings
 from server.diffusion.pipeline import private_copy
+from server.diffusion.prompts import watch_length
+from server.diffusion.warnings import Warnings
 from tests.diffusion.tiny_pipelines import stable_diffusion, stable_diffusion_xl
 
 
@@ -189,18 +191,23 @@ def test_a_pipeline_that_encodes_no_prompts_is_left_alone() -> None:
     assert not hasattr(pipeline, "encode_prompt")
 
 
+def watched(pipeline: Any) -> Any:
+    watch_length(pipeline, None)
+    return pipeline
+
+
 def test_notices_are_repeated_to_each_request(capfd: pytest.CaptureFixture[str]) -> None:
     """That words are cut off is told to whoever asks, not only to who asked first."""
     notices.install()
     counted, embeddings = Counted(), Embeddings()
     prompt = "a red apple " * 40 + "with a zebra"
     for _ in range(2):
-        with notices.once(set()):
-            encode(counted.copy(embeddings), prompt)
+        with notices.told_to(Warnings()):
+            encode(watched(counted.copy(embeddings)), prompt)
         told = capfd.readouterr().err
         assert told.count("zebra") == 1
     # Once a request, whoever it was that encoded it.
-    with notices.once(set()):
+    with notices.told_to(Warnings()):
         for _ in range(2):
-            encode(counted.copy(embeddings), prompt)
+            encode(watched(counted.copy(embeddings)), prompt)
     assert capfd.readouterr().err.count("zebra") == 1

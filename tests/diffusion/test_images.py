@@ -19,7 +19,7 @@ def gradient() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize(("ending", "kind"), [("webp", "WEBP"), ("jpg", "JPEG"), ("png", "PNG")])
+@pytest.mark.parametrize(("ending", "kind"), [("webp", "WEBP"), ("jpg", "JPEG"), ("png", "PNG"), ("avif", "AVIF")])
 def test_formats(ending: str, kind: str, gradient: Image.Image, tmp_path: Path) -> None:
     path = tmp_path / f"picture.{ending}"
     save(gradient, path, quality=90)
@@ -30,10 +30,10 @@ def test_formats(ending: str, kind: str, gradient: Image.Image, tmp_path: Path) 
 
 
 def test_all_formats_are_tested() -> None:
-    assert set(FORMATS) == {"webp", "jpg", "png"}
+    assert set(FORMATS) == {"webp", "jpg", "png", "avif"}
 
 
-@pytest.mark.parametrize("ending", ["webp", "jpg"])
+@pytest.mark.parametrize("ending", ["webp", "jpg", "avif"])
 def test_quality_costs_space(ending: str, tmp_path: Path) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     sizes = []
@@ -44,7 +44,7 @@ def test_quality_costs_space(ending: str, tmp_path: Path) -> None:
     assert sizes[0] < sizes[2] / 2
 
 
-@pytest.mark.parametrize("ending", ["webp", "png"])
+@pytest.mark.parametrize("ending", ["webp", "png", "avif"])
 def test_transparency_is_kept(ending: str, tmp_path: Path) -> None:
     save(Image.new("RGBA", (8, 8), (255, 0, 0, 128)), tmp_path / f"picture.{ending}", quality=90)
     with Image.open(tmp_path / f"picture.{ending}") as read:
@@ -58,6 +58,44 @@ def test_jpeg_is_laid_on_white(tmp_path: Path) -> None:
         assert read.getpixel((4, 4)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("ending", ["jpg", "avif"])
+def test_high_quality_keeps_the_colour_of_every_pixel(ending: str, tmp_path: Path) -> None:
+    columns = np.zeros((32, 32, 3), np.uint8)
+    # Equally bright, so that only the colour tells the columns apart.
+    columns[:, ::2], columns[:, 1::2] = (200, 60, 60), (60, 128, 60)
+    differences = []
+    for quality in (89, 90):
+        save(Image.fromarray(columns), tmp_path / f"{quality}.{ending}", quality)
+        with Image.open(tmp_path / f"{quality}.{ending}") as read:
+            differences.append(np.abs(np.asarray(read, dtype=int) - columns).mean())
+    assert differences[0] > 25
+    assert differences[1] < 10
+
+
+def test_a_format_that_loses_something_does_so_at_any_quality(tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    for ending in ("webp", "jpg", "avif"):
+        save(noise, tmp_path / f"a.{ending}", 100)
+        with Image.open(tmp_path / f"a.{ending}") as read:
+            assert np.asarray(read).shape == (64, 64, 3)
+            assert not np.array_equal(np.asarray(read), np.asarray(noise))
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_same_picture_makes_the_same_file(ending: str, gradient: Image.Image, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(gradient, tmp_path / f"{name}.{ending}", 80)
+    assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("quality", [0, 50, 100])
+def test_the_smallest_picture(ending: str, quality: int, tmp_path: Path) -> None:
+    save(Image.new("RGB", (1, 1), (200, 30, 30)), tmp_path / f"dot.{ending}", quality)
+    with Image.open(tmp_path / f"dot.{ending}") as read:
+        assert (read.size, read.convert("RGB").size) == ((1, 1), (1, 1))
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
 def test_any_mode_can_be_written(mode: str, tmp_path: Path) -> None:
     for ending in FORMATS:
@@ -65,7 +103,9 @@ def test_any_mode_can_be_written(mode: str, tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.gif' is not the ending of a format that can be written: webp, jpg, png"):
+    with pytest.raises(
+        ValueError, match=r"'\.gif' is not the ending of a format that can be written: webp, jpg, png, avif"
+    ):
         save(Image.new("RGB", (8, 8)), tmp_path / "picture.gif", quality=90)
 
 
