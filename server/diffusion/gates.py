@@ -38,6 +38,9 @@ class Gate:
         function: the method as it was before the gate was put on it.
         ignored: arguments that change nothing in its result.
         dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
+
+    Attributes:
+        module: the component.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class Gate:
         self._dtype = dtype
         self._parameters = inspect.signature(function).parameters
         self._signature = inspect.signature(function)
-        self._module: Any = getattr(function, "__self__", None)
+        # Where weights are offloaded, the method is wrapped.
+        self.module: Any = getattr(function, "__self__", None) or getattr(inspect.unwrap(function), "__self__", None)
         self._defaults = {name: parameter.default for name, parameter in self._parameters.items()}
 
     def __repr__(self) -> str:
@@ -74,7 +78,7 @@ class Gate:
     @property
     def adapters(self) -> tuple[str, ...]:
         """The names of the adapters (LoRAs) that the component has; what is recorded of it holds for these alone."""
-        return tuple(getattr(self._module, "peft_config", None) or ())
+        return tuple(getattr(self.module, "peft_config", None) or ())
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name, without those that are the default or ignored.

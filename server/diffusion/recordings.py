@@ -138,6 +138,10 @@ class Recordings:
         if self._compiler:
             self._compiler.forget()
 
+    def release(self) -> None:
+        """Give back the memory that recordings hold; they are made anew as they come up."""
+        self._recordings.clear()
+
     def _rung(self, rows: int) -> int | None:
         return next((count for count in self._counts if count >= rows), None)
 

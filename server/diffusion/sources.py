@@ -1,4 +1,4 @@
-"""Where a model is: a folder, a model of the Hugging Face Hub, or a single file in one of those places or on the web."""
+"""Where a model is: in a folder, on the Hugging Face Hub, or in a single file, which may be anywhere on the web."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def _read(model: str, revision: str | None) -> Path | HubFile | downloads.Link |
     if path.is_file():
         downloads.refuse_pickle(path.name)
         if path.suffix != downloads.SUFFIX:
-            raise ModelError(
-                f"{path} is no {downloads.SUFFIX} file. Give a folder with a diffusers pipeline, or a file of that kind."
-            )
+            raise ModelError(f"{path} is no {downloads.SUFFIX} file. Give one, or a folder with a diffusers pipeline.")
         return path.absolute()
     if (found := _FILE_ON_HUB.fullmatch(model)) and not model.startswith((".", "/", "~")):
         downloads.refuse_pickle(found["file"])
@@ -130,6 +128,8 @@ def _read_url(url: str, revision: str | None) -> HubFile | downloads.Link:
         downloads.refuse_pickle(page["file"])
         return HubFile(page["repo"], page["file"], revision or page["revision"])
     if revision:
-        raise ModelError(f"{downloads.public(url)} has no revision {revision!r}: only models on the Hub have. Leave it out.")
+        raise ModelError(
+            f"{downloads.public(url)} has no revision {revision!r}: only models on the Hub have. Leave it out."
+        )
     downloads.refuse_pickle(parts.path)
     return downloads.Link(url)

@@ -66,9 +66,7 @@ def _tell_file(file: Path) -> str:
     from server.diffusion.checkpoint import locate_configuration, read_header
 
     configuration = locate_configuration(file, read_header(file))
-    return (
-        f"is on this machine: {file} ({file.stat().st_size / 1e6:.1f} MB), and its configuration: {configuration}"
-    )
+    return f"is on this machine: {file} ({file.stat().st_size / 1e6:.1f} MB), and its configuration: {configuration}"
 
 
 if __name__ == "__main__":
