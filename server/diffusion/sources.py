@@ -60,7 +60,8 @@ def locate(model: str, revision: str | None = None) -> Path:
             if constants.HF_HUB_OFFLINE:
                 raise ModelError(
                     f"{downloads.public(model)} is not in the cache ({web_cache()}), and HF_HUB_OFFLINE forbids to "
-                    f"fetch it. Run `{hub.download_command(model)}` where there is network."
+                    f"fetch it. Run `{hub.download_command(downloads.public(model))}`, with the whole URL, where there "
+                    "is network."
                 )
             return downloads.download(link.url, web_cache())
         case None:
@@ -122,7 +123,12 @@ def _read(model: str, revision: str | None) -> Path | HubFile | downloads.Link |
 
 
 def _read_url(url: str, revision: str | None) -> HubFile | downloads.Link:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ModelError(
+            f"{url} is no URL: {error}. Give one such as https://example.com/model.safetensors."
+        ) from error
     page = _PAGE_ON_HUB.fullmatch(unquote(parts.path))
     if page and parts.netloc in {urlsplit(constants.ENDPOINT).netloc, "huggingface.co", "hf.co"}:
         downloads.refuse_pickle(page["file"])

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from server.diffusion import ModelError
 from server.diffusion.hub import download, locate
 from tests.conftest import ROOT
-from tests.diffusion.hub import Hub, serve_hub
+from tests.diffusion.hub import Hub
 from tests.diffusion.tiny_pipelines import EMOJI
 
 NAME = "acme/tiny"
@@ -42,29 +42,6 @@ UNNEEDED = {
 def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub, and an empty cache."""
-    with serve_hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        yield hub
-
-
-@pytest.fixture
-def offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call it to forbid asking the Hub."""
-
-    def forbid() -> None:
-        hub.fetched.clear()
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-    return forbid
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -216,9 +193,11 @@ def test_a_revision_of_a_folder_is_told_to_have_no_effect(caplog: pytest.LogCapt
     assert "the revision main has no effect" in caplog.text
 
 
-def run(*arguments: str, hub: Hub, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, hub: Hub, home: Path, flag: str = "-m", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, flag, *arguments],
         cwd=ROOT,
         env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), **environment},
         capture_output=True,
