@@ -36,11 +36,9 @@ class Gate:
         name: what it is called in logs, `unet` or `vae.decode`.
         stage: its part in making a picture.
         function: the method as it was before the gate was put on it.
+        module: the component, of which it may be a wrapped method.
         ignored: arguments that change nothing in its result.
         dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
-
-    Attributes:
-        module: the component.
     """
 
     def __init__(
@@ -48,6 +46,7 @@ class Gate:
         name: str,
         stage: Stage,
         function: Callable[..., Any],
+        module: Any,
         *,
         ignored: frozenset[str] = frozenset(),
         dtype: Callable[[], torch.dtype] | None = None,
@@ -59,8 +58,7 @@ class Gate:
         self._dtype = dtype
         self._parameters = inspect.signature(function).parameters
         self._signature = inspect.signature(function)
-        # Where weights are offloaded, the method is wrapped.
-        self.module: Any = getattr(function, "__self__", None) or getattr(inspect.unwrap(function), "__self__", None)
+        self.module = module
         self._defaults = {name: parameter.default for name, parameter in self._parameters.items()}
 
     def __repr__(self) -> str:
@@ -145,7 +143,7 @@ def _put(module: Any, method: str, name: str, stage: Stage, **options: Any) -> N
     if gate_of(module, method):
         return
     function = getattr(module, method)
-    gate = Gate(name, stage, function, **options)
+    gate = Gate(name, stage, function, module, **options)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

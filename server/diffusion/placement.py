@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Any
 
 import torch
+from accelerate import cpu_offload  # type: ignore[import-untyped]
 from accelerate.hooks import ModelHook, add_hook_to_module  # type: ignore[import-untyped]
 from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -159,7 +160,12 @@ def arrange(pipeline: DiffusionPipeline, device: torch.device, step: Step) -> Pl
             )
             return Placement(device, step, [note], turns)
         case Step.BY_LAYER:
-            pipeline.enable_sequential_cpu_offload(device=device)
+            for name, module in _models(pipeline).items():
+                if name in pipeline._exclude_from_cpu_offload:
+                    module.to(device)
+                else:
+                    # As `enable_sequential_cpu_offload` does, for a device of any kind.
+                    cpu_offload(module, device, offload_buffers=bool(module._parameters))
             note = (
                 f"{device} has too little memory even for its largest model: each layer is there only while it works, "
                 "which takes many times as long. Use a device with more memory, or a smaller model."

@@ -193,11 +193,9 @@ def test_a_revision_of_a_folder_is_told_to_have_no_effect(caplog: pytest.LogCapt
     assert "the revision main has no effect" in caplog.text
 
 
-def run(
-    *arguments: str, hub: Hub, home: Path, flag: str = "-m", **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, hub: Hub, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, flag, *arguments],
+        [sys.executable, "-m", *arguments],
         cwd=ROOT,
         env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), **environment},
         capture_output=True,

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from server.diffusion import ModelError
+from server.diffusion import ModelError, weights
+from server.diffusion.pipeline import load
 from server.diffusion.sources import download, locate
 from tests.diffusion.hub import Hub
+from tests.diffusion.single_files import CONFIGURATIONS, build_pipeline, write_checkpoint
 from tests.diffusion.test_downloads import BODY
-from tests.diffusion.test_hub import FILES, NAME, content, run
+from tests.diffusion.test_hub import FILES, NAME, content
 from tests.diffusion.tiny_pipelines import EMOJI
 from tests.diffusion.web import Page, Web, serve_web
 
@@ -146,26 +148,23 @@ def test_what_has_no_revision_or_variant_is_told(local: Path, hub: Hub, caplog: 
         download(str(local), variant="fp16")
 
 
-def test_the_command_fetches_a_file_and_its_configuration(hub: Hub, tmp_path: Path) -> None:
-    from tests.diffusion.single_files import CONFIGURATIONS, build_pipeline, write_checkpoint
-
+def test_the_command_fetches_a_file_and_its_configuration(
+    hub: Hub, offline: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pipeline = build_pipeline("stable-diffusion")
     pipeline.save_pretrained(tmp_path / "folder")
     file = write_checkpoint(pipeline, tmp_path / "tiny.safetensors")
     hub.push(NAME, {FILE: file.read_bytes()})
     commit = hub.push_folder(CONFIGURATIONS["stable-diffusion"], tmp_path / "folder")
-    fetched = run("server.diffusion.weights", f"{NAME}/{FILE}", hub=hub, home=tmp_path / "home")
-    assert fetched.returncode == 0, fetched.stderr
-    assert fetched.stdout.startswith(f"{NAME}/{FILE} is on this machine: ")
-    assert commit in fetched.stdout
-    load = "from server.diffusion.sources import locate; from server.diffusion.pipeline import load; "
-    program = f"{load} print(type(load(locate({f'{NAME}/{FILE}'!r}))).__name__)"
-    loaded = run(program, hub=hub, home=tmp_path / "home", flag="-c", HF_HUB_OFFLINE="1")
-    assert loaded.stdout.strip() == "StableDiffusionPipeline", loaded.stderr
+    weights.main([f"{NAME}/{FILE}"])
+    told = capsys.readouterr().out
+    assert told.startswith(f"{NAME}/{FILE} is on this machine: ")
+    assert commit in told
+    offline()
+    assert type(load(locate(f"{NAME}/{FILE}"))).__name__ == "StableDiffusionPipeline"
+    assert hub.fetched == []
 
 
-def test_the_command_refuses_what_is_no_pipeline(web: Web, hub: Hub, tmp_path: Path) -> None:
-    failed = run("server.diffusion.weights", f"{web.url}/tiny.safetensors?key=secret", hub=hub, home=tmp_path)
-    assert failed.returncode == 1
-    assert "holds no pipeline that diffusers knows" in failed.stderr
-    assert "Traceback" not in failed.stderr
+def test_the_command_refuses_what_is_no_pipeline(web: Web, hub: Hub) -> None:
+    with pytest.raises(SystemExit, match=r"^script/download-weights: .* holds no pipeline that diffusers knows"):
+        weights.main([f"{web.url}/tiny.safetensors?key=secret"])
