@@ -73,7 +73,7 @@ def configuration_of(file: Path, header: Header) -> str:
     """
     try:
         found = fetch_diffusers_config(dict(header))  # type: ignore[no-untyped-call]
-    except (KeyError, IndexError, UnboundLocalError, ValueError) as error:
+    except (KeyError, IndexError, UnboundLocalError, ValueError, RuntimeError) as error:
         raise _unknown(file, header) from error
     repo = str(found["pretrained_model_name_or_path"])
     if repo == _default() and not any(name.startswith(_DENOISER) for name in header):

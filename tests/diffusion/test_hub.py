@@ -135,6 +135,18 @@ def test_a_large_file_that_was_cut_off_is_resumed(hub: Hub) -> None:
     assert offset == constants.DOWNLOAD_CHUNK_SIZE
 
 
+@pytest.mark.parametrize("size", [100, 25_000_000], ids=["small", "large"])
+def test_what_comes_damaged_is_refused_and_fetched_anew(size: int, hub: Hub) -> None:
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    body = os.urandom(size)
+    hub.push(NAME, FILES | {weights: body})
+    hub.damaged.add(weights)
+    with pytest.raises(ModelError, match=r"came damaged: its git SHA-1 is [0-9a-f]{40}, not .* Run the same command"):
+        download(NAME)
+    hub.damaged.clear()
+    assert (download(NAME) / weights).read_bytes() == body
+
+
 def test_what_was_cut_off_is_not_loaded(hub: Hub, offline: Callable[[], None]) -> None:
     hub.push(NAME, FILES)
     hub.breaks_at["unet/diffusion_pytorch_model.safetensors"] = 0
@@ -143,6 +155,10 @@ def test_what_was_cut_off_is_not_loaded(hub: Hub, offline: Callable[[], None]) -
     offline()
     with pytest.raises(ModelError, match=r"is not in the cache .* as a whole, and HF_HUB_OFFLINE forbids"):
         locate(NAME)
+    with pytest.raises(ModelError, match=r"Run `script/download-weights acme/tiny --revision v1` where there is net"):
+        locate(NAME, "v1")
+    with pytest.raises(ModelError, match=r"Run `script/download-weights acme/new --variant fp16` where there is net"):
+        download("acme/new", variant="fp16")
 
 
 @pytest.mark.parametrize(
