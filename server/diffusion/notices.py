@@ -14,6 +14,8 @@ _BESIDE_THE_POINT = (
     "requires torchvision",
     # Said of any long prompt just before it is cut to length; diffusers then names the words that are lost.
     "Token indices sequence length is longer than the specified maximum",
+    # Said of every autoencoder of a single file, with an empty list of modules.
+    "that should be kept in float32: []",
 )
 
 
