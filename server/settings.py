@@ -138,7 +138,8 @@ class ModelSettings(BaseSettings):
     )
     model_id: str | None = Field(
         None,
-        description="The model that predict.py loads: a folder, or an id on the Hugging Face Hub. "
+        description="The model that predict.py loads: a folder, an id on the Hugging Face Hub, or a .safetensors file "
+        "with a whole model (a path, owner/name/file.safetensors, or a URL). "
         "Default: predict.py decides; ours takes the model that ships inside.",
     )
     model_revision: str | None = Field(

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from server.diffusion import shortage
 from server.diffusion.gates import Gate, Stage
 from server.diffusion.interning import Interned
 from server.diffusion.passes import Call, Outcome, Passes, Raised, Returned
@@ -76,6 +77,7 @@ class _Request(greenlet):
         except GreenletExit:
             return
         except BaseException as error:
+            self._rendezvous.check(error)
             self._outcome = Raised(error)
 
 
@@ -127,6 +129,10 @@ class Rendezvous:
             self._inbox.put(request)
         return request.future
 
+    def check(self, error: BaseException) -> None:
+        """Look at an error from anywhere: where the device is of no use after it, the process ends."""
+        self._passes.check(error)
+
     def close(self) -> None:
         """Cancel what runs and end the thread. May be called again."""
         with self._closing:
@@ -146,7 +152,9 @@ class Rendezvous:
         match outcome:
             case Raised(error):
                 raise error
-            case Returned(value):
+            case Returned(value, degraded):
+                if degraded:
+                    shortage.tell(degraded)
                 return value
 
     def _serve(self) -> None:
@@ -163,6 +171,9 @@ class Rendezvous:
                     self._resume(*self._runnable.popleft())
                 if self._parked:
                     self._advance()
+        except Exception as error:
+            self.check(error)
+            raise
         finally:
             self._abandon()
 

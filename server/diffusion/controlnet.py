@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from huggingface_hub import hf_hub_download
 
@@ -15,12 +16,13 @@ from server.diffusion.errors import ModelError
 _CONFIG = "config.json"
 
 
-def load_controlnet(model: str, pipeline: DiffusionPipeline) -> Any:
-    """The ControlNet in a folder, or of the Hub, in the type and on the device of a pipeline.
+def load_controlnet(model: str, pipeline: DiffusionPipeline, device: torch.device) -> Any:
+    """The ControlNet in a folder, or of the Hub, in the type of a pipeline, on a device.
 
     Args:
         model: a folder that `save_pretrained` wrote, or an id on the Hugging Face Hub.
         pipeline: what it is for.
+        device: where.
 
     Raises:
         ModelError: there is none, or it cannot be loaded.
@@ -43,4 +45,4 @@ def load_controlnet(model: str, pipeline: DiffusionPipeline) -> Any:
             f"The ControlNet {model} cannot be loaded: {type(error).__name__}: {reason}. Set CONTROLNET_ID to a folder "
             "that holds one, or to its id on the Hugging Face Hub."
         ) from error
-    return controlnet.to(pipeline.device).eval()
+    return controlnet.to(device).eval()

@@ -24,13 +24,13 @@ from server.diffusion.errors import InputError
 from server.diffusion.forms import Forms, Task
 from server.diffusion.gates import Stage, put_gates
 from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
-from server.diffusion.hub import locate
 from server.diffusion.lora_files import LoraFiles
 from server.diffusion.metadata import Metadata, Provenance
 from server.diffusion.narrowing import Narrowing, narrow_inputs
 from server.diffusion.optimizations import optimize
 from server.diffusion.passes import Pass, Passes
-from server.diffusion.pipeline import load, private_copy
+from server.diffusion.pipeline import best_device, private_copy, read
+from server.diffusion.placement import place
 from server.diffusion.planning import make_plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress
@@ -39,7 +39,8 @@ from server.diffusion.recordings import Recordings, rungs
 from server.diffusion.redaction import record_inputs
 from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
-from server.diffusion.warnings import Warnings
+from server.diffusion.sources import locate
+from server.diffusion.warnings import WarningCode, Warnings
 
 _T = TypeVar("_T")
 
@@ -55,7 +56,8 @@ class Engine:
     rounded differently, which makes a difference of less than 1e-5 of the range in float32.
 
     Args:
-        model: a folder with a diffusers pipeline, or the id of one on the Hugging Face Hub.
+        model: what `server.diffusion.sources.locate` takes: a folder with a diffusers pipeline, the id of one on the
+            Hugging Face Hub, or a `.safetensors` file, here or anywhere.
         revision: a commit, branch or tag of a model on the Hub; `None` is what was fetched last, else its main branch.
         compile: whether the model is compiled, on a GPU. Elsewhere it is not.
         cache: the folder in which compiled code is kept for the next start; `None` is torch's own temporary one.
@@ -65,9 +67,10 @@ class Engine:
         require_safety_checker: refuse requests that ask for pictures that the model has not checked.
 
     Attributes:
-        folder: where the weights were read from.
+        folder: where the weights were read from; a file, where one holds the whole model.
         pipeline: what was loaded from there. What `setup` does to it, such as `pipeline.load_lora_weights(...)`, holds
             for every request; requests work with copies that share its weights.
+        placement: where the weights are, and what that costs where they do not fit.
         optimizations: what was done to it so that it runs faster, in short phrases.
         adapters: the LoRAs of single requests.
 
@@ -88,8 +91,10 @@ class Engine:
         require_safety_checker: bool = False,
     ) -> None:
         self.folder: Path = locate(model, revision)
-        self.pipeline = load(self.folder)
-        self._controlnet = load_controlnet(controlnet, self.pipeline) if controlnet else None
+        self.pipeline = read(self.folder)
+        self.placement = place(self.pipeline, best_device())
+        on_gpu = self.placement.device.type == "cuda"
+        self._controlnet = load_controlnet(controlnet, self.pipeline, self.placement.device) if controlnet else None
         # So that what it cannot do is known now; what setup does to the pipeline holds for the forms made afterwards.
         Forms(self.pipeline, self._controlnet)
         self._model = model
@@ -102,10 +107,10 @@ class Engine:
         self._mode = CompileMode(compile)
         self._recordings: Recordings | None = None
         self._compiler: Compiler | None = None
-        if self.pipeline.device.type == "cuda":
+        if on_gpu and self.placement.stays:
             self._compiler = None if self._mode is CompileMode.OFF else Compiler(cache, rungs(most_rows))
             self._recordings = Recordings(rungs(most_rows), self._compiler)
-        self._passes = Passes(self.pipeline.device, most_rows, self._recordings)
+        self._passes = Passes(self.placement.device, most_rows, self._recordings, make_room=self.placement.make_room)
         self._rendezvous = Rendezvous(self._passes)
         self.adapters = Adapters(
             self.pipeline,
@@ -117,7 +122,7 @@ class Engine:
         pipeline = self.pipeline
         dtype = str(pipeline.dtype).removeprefix("torch.")
         done = "".join(f", {phrase}" for phrase in self.optimizations)
-        return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {pipeline.device}{done}"
+        return f"{type(pipeline).__name__} from {self.folder}, {dtype} on {self.placement.device}{done}"
 
     @cached_property
     def forms(self) -> Forms:
@@ -155,6 +160,7 @@ class Engine:
         Raises:
             OutOfMemory: the device has too little memory for a picture of the model's own size.
         """
+        self._rendezvous.submit(self._embeddings.forget).result()
         if not self._recordings:
             return
         arguments = {**self._recommended, "prompt": "a picture"}
@@ -202,6 +208,8 @@ class Engine:
             OutOfMemory: the device has too little memory for it.
         """
         warnings = warnings or Warnings()
+        for note in self.placement.notes:
+            warnings.add(WarningCode.DEGRADED, None, note)
         if request.disable_safety_checker and self._safety_checker_is_required:
             rule = "who runs this server does not allow it. Leave it out."
             raise InputError("disable_safety_checker", rule)

@@ -49,7 +49,12 @@ def list_files(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
-def needed_files(index: Mapping[str, object], listing: Collection[str], variant: str | None = None) -> list[str]:
+def needed_files(
+    index: Mapping[str, object],
+    listing: Collection[str],
+    variant: str | None = None,
+    weights_of: Collection[str] | None = None,
+) -> list[str]:
     """The files that the pipeline loads, and the model card: nothing of other components, formats or precisions.
 
     Args:
@@ -57,6 +62,7 @@ def needed_files(index: Mapping[str, object], listing: Collection[str], variant:
         listing: every file of the repository.
         variant: the weights wanted, such as `fp16`; `None` is those without a name. A component that does not have
             them comes with those it has without a name.
+        weights_of: the components whose weights are wanted; `None` is all of them.
 
     Raises:
         ModelError: a component is missing, or its weights are not there as safetensors.
@@ -65,10 +71,12 @@ def needed_files(index: Mapping[str, object], listing: Collection[str], variant:
     for component in _components(index):
         folder = _folder_of(component, listing)
         names = _names_in(folder, listing)
-        settings = [
+        needed = [
             name for name in names if PurePosixPath(name).suffix in _SETTINGS and not _SHARD_INDEX.fullmatch(name)
         ]
-        files.update(str(folder / name) for name in settings + _weights(component, names, variant))
+        if weights_of is None or component in weights_of:
+            needed += _weights(component, names, variant)
+        files.update(str(folder / name) for name in needed)
     return sorted(files)
 
 

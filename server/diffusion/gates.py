@@ -36,6 +36,7 @@ class Gate:
         name: what it is called in logs, `unet` or `vae.decode`.
         stage: its part in making a picture.
         function: the method as it was before the gate was put on it.
+        module: the component, of which it may be a wrapped method.
         ignored: arguments that change nothing in its result.
         dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
         original: the gate of the component that this one's is a variant of, with other adapters. What a variant costs
@@ -47,6 +48,7 @@ class Gate:
         name: str,
         stage: Stage,
         function: Callable[..., Any],
+        module: Any = None,
         *,
         ignored: frozenset[str] = frozenset(),
         dtype: Callable[[], torch.dtype] | None = None,
@@ -59,7 +61,7 @@ class Gate:
         self._ignored = ignored
         self._dtype = dtype
         self._signature = inspect.signature(function)
-        self._module: Any = getattr(function, "__self__", None)
+        self.module = module
 
     def __repr__(self) -> str:
         return f"Gate({self.name})"
@@ -76,7 +78,7 @@ class Gate:
     @property
     def adapters(self) -> tuple[str, ...]:
         """The names of the adapters (LoRAs) that the component has; what is recorded of it holds for these alone."""
-        return tuple(getattr(self._module, "peft_config", None) or ())
+        return tuple(getattr(self.module, "peft_config", None) or ())
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name, without those that are the default or ignored.
@@ -161,7 +163,7 @@ def _put(module: Any, method: str, name: str, stage: Stage, **options: Any) -> N
     if gate_of(module, method):
         return
     function = getattr(module, method)
-    gate = Gate(name, stage, function, **options)
+    gate = Gate(name, stage, function, module, **options)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -26,6 +26,7 @@ from server.diffusion.progress import OnProgress, Progress
 from server.diffusion.prompts import watch_length
 from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
+from server.diffusion.shortage import degradations
 from server.diffusion.warnings import WarningCode, Warnings
 
 OnPreview = Callable[[int, Image.Image], None]
@@ -143,8 +144,17 @@ class Generation:
                 self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
             )
         progress.finish_picture(index)
-        image = await asyncio.to_thread(lambda: self._plan.finish(drawn.images[0]))
+        image = await asyncio.to_thread(self._fetch, drawn)
         return Picture(image, seed, await self._describe(index, image), drawn.withheld)
+
+    def _fetch(self, drawn: Drawn) -> Image.Image:
+        try:
+            image: Image.Image = drawn.images[0]
+        except Exception as error:
+            # What fails on a GPU may show when the pixels are fetched.
+            self._rendezvous.check(error)
+            raise
+        return self._plan.finish(image)
 
     def _schedule(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the event loop, as this request; from any thread."""
@@ -192,7 +202,7 @@ def draw(pipeline: Any, arguments: Mapping[str, Any], seed: int, warnings: Warni
     """
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator("cpu").manual_seed(seed)
-    with notices.told_to(warnings):
+    with notices.told_to(warnings), degradations(lambda note: warnings.add(WarningCode.DEGRADED, None, note)):
         result = pipeline(**arguments, generator=generator)
     checked = getattr(result, "nsfw_content_detected", None)
     return Drawn(result.images, withheld=bool(checked and checked[0]))

@@ -1,10 +1,11 @@
 """Where a model is: in a folder, or in the local cache of the Hugging Face Hub."""
 
 import glob
-import hashlib
 import logging
 import re
-from contextlib import suppress
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import huggingface_hub
@@ -21,6 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
+from server.diffusion.digests import verify
 from server.diffusion.errors import ModelError
 from server.diffusion.files import INDEX, default_variant, list_files, needed_files, read_index, variants
 
@@ -73,29 +75,119 @@ def download(model: str, revision: str | None = None, variant: str | None = None
     Raises:
         ModelError: the model cannot be had, or is no pipeline in safetensors.
     """
-    try:
-        folder = Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)).parent
-        index, files = read_index(folder), _list_repository(model, folder.name)
-        if variant is None:
-            variant = default_variant(index, files)
-        elif variant not in (offered := variants(index, files)):
+
+    def choose(index: Mapping[str, object], files: Collection[str]) -> list[str]:
+        wanted = default_variant(index, files) if variant is None else variant
+        if variant is not None and variant not in (offered := variants(index, files)):
             kinds = ", ".join(sorted(kind or "(no name)" for kind in offered))
             raise ModelError(f"{model} has no weights of the variant {variant!r}; it has: {kinds}.")
-        names = needed_files(index, files, variant)
-        for name in names:
-            if _LARGE <= files[name] <= constants.MAX_HTTP_DOWNLOAD_SIZE and not (folder / name).exists():
+        return needed_files(index, files, wanted)
+
+    return _download(model, revision, choose, download_command(model, revision, variant))
+
+
+def locate_settings(model: str, weights_of: Collection[str], command: str) -> Path:
+    """The folder of a model of the Hub with all but the weights, which are fetched first where they are not there yet.
+
+    Args:
+        model: the id on the Hugging Face Hub.
+        weights_of: the components whose weights are needed all the same.
+        command: what fetches it beforehand, for the message of an error.
+
+    Raises:
+        ModelError: it is neither on the disk nor to be had from the Hub.
+    """
+
+    def choose(index: Mapping[str, object], files: Collection[str]) -> list[str]:
+        return needed_files(index, files, default_variant(index, files) if weights_of else None, weights_of)
+
+    revision = _fetched_commit(model)
+    index_file = huggingface_hub.try_to_load_from_cache(model, INDEX, revision=revision)
+    if isinstance(index_file, str):
+        folder = Path(index_file).parent
+        files = _recall_files(model, folder.name) or list_files(folder)
+        with suppress(ModelError):
+            if all((folder / name).is_file() for name in choose(read_index(folder), files)):
+                return folder
+    return _download(model, revision, choose, command)
+
+
+def locate_file(model: str, file: str, revision: str | None = None) -> Path:
+    """A file of a model's repository on this disk, fetched first where it is not there yet.
+
+    Raises:
+        ModelError: it is neither on the disk nor to be had from the Hub.
+    """
+    kept = huggingface_hub.try_to_load_from_cache(model, file, revision=revision)
+    return Path(kept) if isinstance(kept, str) else download_file(model, file, revision)
+
+
+def download_file(model: str, file: str, revision: str | None = None) -> Path:
+    """Fetch one file of a model's repository into the local cache, resuming what an earlier run left.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    with _explaining(model, revision, download_command(f"{model}/{file}", revision), file):
+        # The size and digest of a file come with its commit; the branch may move meanwhile.
+        url = huggingface_hub.hf_hub_url(model, file, revision=revision)
+        metadata = huggingface_hub.get_hf_file_metadata(url)
+        commit = metadata.commit_hash
+        known = commit is not None and (_repository(model) / "snapshots" / commit / file).exists()
+        if commit and not known and _is_large(metadata.size or 0):
+            _fetch_large(model, commit, file)
+        fetched = Path(huggingface_hub.hf_hub_download(model, file, revision=revision))
+        if not known and not _is_large(metadata.size or 0):
+            _verify_small([fetched])
+    return fetched
+
+
+def download_command(model: str, revision: str | None = None, variant: str | None = None) -> str:
+    """The command that fetches a model beforehand."""
+    options = {"--revision": revision, "--variant": variant}
+    parts = [model, *(part for name, value in options.items() if value for part in (name, value))]
+    return f"script/download-weights {shlex.join(parts)}"
+
+
+def _download(
+    model: str,
+    revision: str | None,
+    choose: Callable[[Mapping[str, object], Collection[str]], list[str]],
+    command: str,
+) -> Path:
+    """Fetch the files that `choose` takes of those that there are, and remember the commit."""
+    with _explaining(model, revision, command, INDEX):
+        folder = Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)).parent
+        files = _list_repository(model, folder.name)
+        names = choose(read_index(folder), files)
+        fresh = [name for name in names if not (folder / name).exists()]
+        small = [name for name in fresh if not _is_large(files[name])]
+        for name in fresh:
+            if _is_large(files[name]):
                 _fetch_large(model, folder.name, name)
         # The rest, and the snapshot's links to all of it.
         patterns = [glob.escape(name) for name in names]
         huggingface_hub.snapshot_download(model, revision=folder.name, allow_patterns=patterns)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise _explain(model, revision, error) from error
+        _verify_small([folder / name for name in small])
     reference = _repository(model) / "refs" / _FETCHED
     reference.parent.mkdir(exist_ok=True)
     reference.write_text(folder.name)
     return folder
+
+
+def _is_large(size: int) -> bool:
+    return _LARGE <= size <= constants.MAX_HTTP_DOWNLOAD_SIZE
+
+
+def _verify_small(paths: Collection[Path]) -> None:
+    for path in paths:
+        # The cache calls contents by their digests, where the system has links; else there is nothing to go by.
+        if path.is_symlink():
+            try:
+                verify(path.resolve(), path.resolve().name, path.name)
+            except ModelError:
+                path.unlink()
+                raise
 
 
 def _repository(model: str) -> Path:
@@ -161,22 +253,21 @@ def _fetch_large(model: str, commit: str, name: str) -> None:
                 expected_size=metadata.size,
                 displayed_filename=name,
             )
-        _verify(part, metadata.etag, name)
+        verify(part, metadata.etag, name)
         part.replace(blob)
 
 
-def _verify(part: Path, etag: str, name: str) -> None:
-    # Large files are known by their SHA-256.
-    if len(etag) != 64:
-        return
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != etag:
-        part.unlink()
-        raise ModelError(f"{name} came damaged: its SHA-256 is {digest}, not {etag}. Run the same command again.")
+@contextmanager
+def _explaining(model: str, revision: str | None, command: str, file: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _explain(model, revision, command, file, error) from error
 
 
-def _explain(model: str, revision: str | None, error: Exception) -> ModelError:
+def _explain(model: str, revision: str | None, command: str, file: str, error: Exception) -> ModelError:
     match error:
         case GatedRepoError():
             return ModelError(
@@ -190,6 +281,11 @@ def _explain(model: str, revision: str | None, error: Exception) -> ModelError:
             )
         case RevisionNotFoundError():
             return ModelError(f"{model} has no revision {revision!r}. Give a commit, branch or tag of that model.")
+        case RemoteEntryNotFoundError() if file != INDEX:
+            return ModelError(
+                f"{model} on the Hub has no file {file}. Look at {constants.ENDPOINT}/{model}/tree/"
+                f"{revision or constants.DEFAULT_REVISION} for those that it has."
+            )
         case RemoteEntryNotFoundError():
             return ModelError(
                 f"{model} on the Hub is no diffusers pipeline: it has no {INDEX}. Choose a model whose page offers it "
@@ -199,8 +295,8 @@ def _explain(model: str, revision: str | None, error: Exception) -> ModelError:
             where = "HF_HUB_OFFLINE forbids to ask the Hub" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
             return ModelError(
                 f"{model} is not in the cache ({constants.HF_HUB_CACHE}) as a whole, and {where} at "
-                f"{constants.ENDPOINT}. Run `script/download-weights {model}` where there is network, or set MODEL_ID "
-                "to a folder that holds the model."
+                f"{constants.ENDPOINT}. Run `{command}` where there is network, or set MODEL_ID to a folder that holds "
+                "the model."
             )
         case _:
             reason = str(error).partition("\n")[0].rstrip(".")

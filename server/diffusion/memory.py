@@ -15,11 +15,26 @@ _SHARE = 0.9
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
+_SHORTAGES = (
+    "can't allocate memory",
+    # Of what CUDA allocates by itself, such as the memory of a kernel.
+    "CUDA error: out of memory",
+)
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether this is the device's, or the machine's, lack of memory."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _SHORTAGES)
     )
+
+
+def free_bytes(device: torch.device) -> int:
+    """How much memory of a GPU this process can still have, counting what torch keeps and does not use."""
+    used = torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - used
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    return min(free, int(share * torch.cuda.get_device_properties(device).total_memory) - used)
 
 
 class Memory:
@@ -47,8 +62,7 @@ class Memory:
         # The driver takes half a millisecond to tell, much of what a pass of a small model takes.
         now = time.monotonic()
         if now - self._looked_at > _SECONDS_BETWEEN_LOOKS:
-            reserved = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-            self._free = torch.cuda.mem_get_info(self._device)[0] + reserved
+            self._free = free_bytes(self._device)
             self._looked_at = now
         return self._free
 

@@ -19,6 +19,8 @@ _BESIDE_THE_POINT = (
     # Said of any long prompt; `server.diffusion.prompts` tells of the words that are lost, whatever the pipeline.
     "Token indices sequence length is longer than the specified maximum",
     "part of your input was truncated because",
+    # Said of every autoencoder of a single file, with an empty list of modules.
+    "that should be kept in float32: []",
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import traceback
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,12 @@ from typing import Any
 import torch
 
 from server.diffusion.clock import Clock
+from server.diffusion.fatal import end_process, is_fatal
 from server.diffusion.gates import Gate
 from server.diffusion.memory import Memory, is_shortage
 from server.diffusion.recordings import Recordings
 from server.diffusion.rows import NotRows, Rows, join, split
+from server.diffusion.shortage import attempts
 from server.diffusion.threadstate import ThreadState
 
 _log = logging.getLogger(__name__)
@@ -59,9 +60,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Returned:
-    """A call has returned `value`."""
+    """A call has returned `value`.
+
+    Attributes:
+        degraded: what a lack of memory has cost it, a sentence or two; `None` where there was none.
+    """
 
     value: Any
+    degraded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,24 @@ class Passes:
         device: where the models are.
         most_rows: how many rows a pass may have.
         recordings: replays what it can; `None` where nothing is recorded.
+        make_room: called where memory is short, with the component that needs it.
+        on_fatal: called with an error after which the device is of no use to this process; it should not return.
 
     Attributes:
         on_pass: told of each pass once it has been made.
     """
 
-    def __init__(self, device: torch.device, most_rows: int, recordings: Recordings | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        most_rows: int,
+        recordings: Recordings | None = None,
+        *,
+        make_room: Callable[[Any], None] | None = None,
+        on_fatal: Callable[[BaseException], object] = end_process,
+    ) -> None:
+        self._make_room = make_room
+        self._on_fatal = on_fatal
         self.on_pass: Callable[[Pass], None] | None = None
         self._most_rows = most_rows
         self._recordings = recordings
@@ -141,17 +159,16 @@ class Passes:
         """Make calls that may share a pass, in one if that succeeds; what each of them gets.
 
         An error in a shared pass is answered by making the calls again: by halves where memory is short, else each by
-        itself. So it reaches only the call that it comes from.
+        itself. So it reaches only the call that it comes from. Where memory is short for one alone, that one is made in
+        smaller parts (`server.diffusion.shortage`).
         """
         gate = calls[0].gate
         try:
             with calls[0].state:
                 return [Returned(value) for value in self._make(calls)]
         except Exception as error:
-            if len(calls) == 1:
-                if is_shortage(error):
-                    # Whoever is told keeps the error, and with it what the failed pass has in memory.
-                    traceback.clear_frames(error.__traceback__)
+            self.check(error)
+            if len(calls) == 1 and not is_shortage(error):
                 return [Raised(error)]
             # Not the error itself: it holds on to what the failed pass has in memory.
             shortage, no_rows, reason = (
@@ -159,6 +176,8 @@ class Passes:
                 isinstance(error, NotRows),
                 f"{type(error).__name__}: {error}",
             )
+        if shortage and len(calls) == 1:
+            return [self._make_smaller(calls[0])]
         if shortage:
             torch.cuda.empty_cache()
             self._memory.shrink(_kind(calls[0]), sum(call.count for call in calls))
@@ -177,6 +196,34 @@ class Passes:
         """Drop what is kept of these gates, which have an original and which nothing calls any more."""
         if self._recordings:
             self._recordings.forget_gates(gates)
+
+    def check(self, error: BaseException) -> None:
+        """Look at an error from anywhere: where the device is of no use after it, say so to `on_fatal`."""
+        if is_fatal(error):
+            self._on_fatal(error)
+
+    def _make_smaller(self, call: Call) -> Outcome:
+        """Make a call for which memory was short: in what can be freed, then in ever smaller parts."""
+        if self._recordings:
+            self._recordings.release()
+        if self._make_room:
+            self._make_room(call.gate.module)
+        again: tuple[str | None, Callable[[], Any]] = (None, lambda: self._make([call])[0])
+        failure: Exception = torch.OutOfMemoryError(f"{call.gate.name} needs more memory than there is")
+        for degraded, attempt in (again, *attempts(call.gate, call.arguments, call.rows)):
+            torch.cuda.empty_cache()
+            try:
+                with call.state:
+                    return Returned(attempt(), degraded)
+            except NotRows:
+                continue
+            except Exception as error:
+                self.check(error)
+                # Its traceback holds on to what the failed pass has in memory.
+                failure = error.with_traceback(None)
+                if not is_shortage(error):
+                    break
+        return Raised(failure)
 
     def _make(self, calls: Sequence[Call]) -> list[Any]:
         gate, rows = calls[0].gate, [call.rows for call in calls if call.rows]

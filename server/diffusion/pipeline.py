@@ -10,41 +10,58 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from server.diffusion import notices
+from server.diffusion.checkpoint import load_checkpoint
 from server.diffusion.errors import ModelError
 from server.diffusion.files import check_folder
+from server.diffusion.placement import place
 from server.diffusion.schedulers import Scheduler
 
 
-def load(folder: Path) -> DiffusionPipeline:
-    """Load the pipeline in `folder`; code that comes with a model is never run, weights are only read as safetensors.
+def load(model: Path) -> DiffusionPipeline:
+    """Load a pipeline and place it onto the best device, as `read` and `place` do.
 
     Raises:
-        ModelError: the folder holds no pipeline that can be loaded so.
+        ModelError: there is no pipeline that can be loaded so, or no room for it.
     """
-    variant = check_folder(folder)
+    pipeline = read(model)
+    place(pipeline, best_device())
+    return pipeline
+
+
+def read(model: Path) -> DiffusionPipeline:
+    """Read a pipeline into the memory of the CPU, in the type that suits the best device.
+
+    Code that comes with a model is never run, and weights are only read as safetensors.
+
+    Args:
+        model: the folder of a diffusers pipeline, or a `.safetensors` file that holds a whole one.
+
+    Raises:
+        ModelError: there is no pipeline that can be loaded so.
+    """
+    variant = None if model.is_file() else check_folder(model)
     notices.install()
     device = best_device()
     if device.type == "cpu":
         _limit_threads()
     try:
-        pipeline = DiffusionPipeline.from_pretrained(
-            folder,
+        if model.is_file():
+            return load_checkpoint(model, best_dtype(device))
+        pipeline: DiffusionPipeline = DiffusionPipeline.from_pretrained(
+            model,
             dtype=best_dtype(device),
             variant=variant,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
         )
-        return pipeline.to(device)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"The model in {folder} does not fit into the memory of {device}. Choose a smaller one, or one of which "
-            "`script/download-weights --variant fp16` fetches smaller weights."
-        ) from error
+        return pipeline
+    except ModelError:
+        raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"The model in {folder} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "
+            f"The model in {model} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "
             "missing, fetch the model again; if it needs code of its own, it cannot be served."
         ) from error
 

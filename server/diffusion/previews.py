@@ -48,7 +48,7 @@ class Previews:
         def on_step_end(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if (step + 1) % every == 0:
                 if self._linear is None:
-                    self._linear = _fit(pipeline.vae)
+                    self._linear = _fit(pipeline.vae, pipeline._execution_device)
                 latents = _unpacked(pipeline, tensors["latents"], arguments)
                 deliver(Raster(_colours(latents[:1], self._linear)))
             return tensors
@@ -56,23 +56,23 @@ class Previews:
         return {**arguments, "callback_on_step_end": on_step_end}
 
 
-def _fit(vae: Any) -> torch.Tensor:
+def _fit(vae: Any, device: torch.device) -> torch.Tensor:
     """The map from latents as pipelines have them to RGB, from 0 to 1, of shape (channels + 1, 3)."""
     side = _BLOCKS * _BLOCK
     colours = torch.rand(1, 3, _BLOCKS, _BLOCKS, generator=torch.Generator().manual_seed(0))
     small = interpolate(colours, size=(side, side), mode="nearest")
     # How many pixels a latent spans is found out, for autoencoders write it in many ways.
-    probe = _encode(vae, torch.zeros(1, 3, 64, 64))
+    probe = _encode(vae, torch.zeros(1, 3, 64, 64, device=device))
     factor = 64 // probe.shape[-1]
-    latents = _encode(vae, interpolate(small * 2 - 1, scale_factor=factor, mode="nearest"))
+    # Not where its weights are: those may be there by turns.
+    latents = _encode(vae, interpolate(small * 2 - 1, scale_factor=factor, mode="nearest").to(device))
     points = _with_one(latents)
     linear: torch.Tensor = torch.linalg.lstsq(points, small.permute(0, 2, 3, 1).reshape(-1, 3)).solution
     return linear
 
 
 def _encode(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
-    parameter = next(vae.parameters())
-    pixels = pixels.to(parameter.device, parameter.dtype)
+    pixels = pixels.to(next(vae.parameters()).dtype)
     is_video = "temperal_downsample" in vae.config
     encoded = vae.encode(pixels.unsqueeze(2) if is_video else pixels)
     latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latent

@@ -146,6 +146,10 @@ class Recordings:
         for name in [name for name in self._recordings if name[0] in gates]:
             del self._recordings[name]
 
+    def release(self) -> None:
+        """Give back the memory that recordings hold; they are made anew as they come up."""
+        self._recordings.clear()
+
     def _rung(self, rows: int) -> int | None:
         return next((count for count in self._counts if count >= rows), None)
 

@@ -73,6 +73,13 @@ class Rows:
         """The arguments of a pass of `count` rows, made of these tensors and lists in place of this call's own."""
         return {name: _fill(value, tensors, lists, count) for name, value in self.template.items()}
 
+    def one_by_one(self) -> list[dict[str, Any]]:
+        """The arguments of a call for each row."""
+        return [
+            self.fill([tensor[row : row + 1] for tensor in self.tensors], [[items[row]] for items in self.lists], 1)
+            for row in range(self.count)
+        ]
+
 
 def see_rows(arguments: Mapping[str, Any], interned: Interned, layers: Hashable = None) -> Rows | None:
     """The arguments as rows; `None` where they are none, so that the call has to be made alone.
@@ -147,6 +154,31 @@ def split(result: Any, counts: Sequence[int], rows: int | None = None, *, lists:
         case None | bool() | int() | float() | str():
             return [result] * len(counts)
     raise NotRows(f"{type(result).__name__} cannot be split into rows")
+
+
+def merge(results: Sequence[Any]) -> Any:
+    """The result of a call whose rows were made one by one, of what each has come to.
+
+    Raises:
+        NotRows: there is something in it that has no row for each.
+    """
+    first = results[0]
+    match first:
+        case torch.Tensor() if first.ndim and first.shape[0] == 1:
+            return torch.cat(list(results))
+        case DiagonalGaussianDistribution():
+            return DiagonalGaussianDistribution(merge([one.parameters for one in results]), first.deterministic)
+        case ModelOutput() | BaseOutput():
+            return type(first)(**{name: merge([one[name] for one in results]) for name in first})
+        case dict():
+            return {name: merge([one[name] for one in results]) for name in first}
+        case list() if len(first) == 1 and not _is_batch(first[0], 1):
+            return [item for one in results for item in one]
+        case tuple() | list():
+            return type(first)(merge(items) for items in zip(*results, strict=True))
+        case None | bool() | int() | float() | str():
+            return first
+    raise NotRows(f"{type(first).__name__} cannot be made of rows")
 
 
 def buffers(example: Rows, count: int) -> list[torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -229,6 +230,11 @@ class Session:
 
 
 def _describe(status: int) -> str:
+    if status == os.EX_TEMPFAIL:
+        return (
+            f"Worker crashed: its process gave up (exit status {status}), as the engine does when the device has "
+            "failed for good; the log says why. Try again: another process takes over."
+        )
     if status >= 0:
         return (
             f"Worker crashed: its process ended with exit status {status}. "

@@ -1,11 +1,13 @@
 """Tiny pipelines, built and loaded once for all tests of the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from server.diffusion import Engine
+from tests.diffusion.hub import Hub, serve_hub
 from tests.diffusion.tiny_pipelines import build
 
 
@@ -33,3 +35,27 @@ def engine(tiny: Callable[[str], Path]) -> Callable[[str], Engine]:
         return engines[name]
 
     return loaded
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hub, and an empty cache."""
+    with serve_hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "home"))
+        yield hub
+
+
+@pytest.fixture
+def offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it to forbid asking the Hub."""
+
+    def forbid() -> None:
+        hub.fetched.clear()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    return forbid

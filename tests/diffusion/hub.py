@@ -36,12 +36,14 @@ class Hub:
         url: where it listens.
         fetched: the files handed out, each as `(path, offset of the first byte)`.
         breaks_at: for each file named, cut the connection after that many bytes and refuse the file from then on.
+        damaged: the files whose last byte is another one on the way.
     """
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     fetched: list[tuple[str, int]] = field(default_factory=list)
     breaks_at: dict[str, int] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
 
     def push(self, name: str, files: dict[str, bytes], branch: str = "main") -> str:
         """Add a commit to a branch and return its hash."""
@@ -169,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.repositories.fetched.append((file, start))
         limit = self.repositories.breaks_at.get(file)
+        if file in self.repositories.damaged:
+            body = body[:-1] + bytes([body[-1] ^ 1])
         self.wfile.write(body[start:limit])
         if limit is not None:
             self.repositories.breaks_at[file] = 0

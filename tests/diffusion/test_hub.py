@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from server.diffusion import ModelError
 from server.diffusion.hub import download, locate
 from tests.conftest import ROOT
-from tests.diffusion.hub import Hub, serve_hub
+from tests.diffusion.hub import Hub
 from tests.diffusion.tiny_pipelines import EMOJI
 
 NAME = "acme/tiny"
@@ -42,29 +42,6 @@ UNNEEDED = {
 def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub, and an empty cache."""
-    with serve_hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        yield hub
-
-
-@pytest.fixture
-def offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call it to forbid asking the Hub."""
-
-    def forbid() -> None:
-        hub.fetched.clear()
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-    return forbid
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -158,6 +135,18 @@ def test_a_large_file_that_was_cut_off_is_resumed(hub: Hub) -> None:
     assert offset == constants.DOWNLOAD_CHUNK_SIZE
 
 
+@pytest.mark.parametrize("size", [100, 25_000_000], ids=["small", "large"])
+def test_what_comes_damaged_is_refused_and_fetched_anew(size: int, hub: Hub) -> None:
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    body = os.urandom(size)
+    hub.push(NAME, FILES | {weights: body})
+    hub.damaged.add(weights)
+    with pytest.raises(ModelError, match=r"came damaged: its git SHA-1 is [0-9a-f]{40}, not .* Run the same command"):
+        download(NAME)
+    hub.damaged.clear()
+    assert (download(NAME) / weights).read_bytes() == body
+
+
 def test_what_was_cut_off_is_not_loaded(hub: Hub, offline: Callable[[], None]) -> None:
     hub.push(NAME, FILES)
     hub.breaks_at["unet/diffusion_pytorch_model.safetensors"] = 0
@@ -166,6 +155,10 @@ def test_what_was_cut_off_is_not_loaded(hub: Hub, offline: Callable[[], None]) -
     offline()
     with pytest.raises(ModelError, match=r"is not in the cache .* as a whole, and HF_HUB_OFFLINE forbids"):
         locate(NAME)
+    with pytest.raises(ModelError, match=r"Run `script/download-weights acme/tiny --revision v1` where there is net"):
+        locate(NAME, "v1")
+    with pytest.raises(ModelError, match=r"Run `script/download-weights acme/new --variant fp16` where there is net"):
+        download("acme/new", variant="fp16")
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,8 @@ async def test_the_concurrency_given_is_stronger_than_the_models(start: Start) -
 CRASHES = {
     "os._exit(0)": "its process ended with exit status 0. The model's code must not end it, as os._exit() does.",
     "os._exit(7)": "its process ended with exit status 7. The model's code must not end it, as os._exit() does.",
+    "os._exit(75)": "its process gave up (exit status 75), as the engine does when the device has failed for good; the "
+    "log says why. Try again: another process takes over.",
     "os.kill(os.getpid(), 9)": "its process was killed by SIGKILL. Most likely the machine ran out of memory: ask for "
     "less at once, use a smaller model, or give it more memory.",
     "os.kill(os.getpid(), 15)": "its process was killed by SIGTERM.",
