@@ -12,13 +12,15 @@ from contextlib import aclosing
 
 from cog import BasePredictor, Input, Path, concurrent, current_scope
 
-from server.diffusion import Engine, OutputFolders, PictureRequest, Warnings, data_url, save
+from server.diffusion import Engine, LoraFiles, OutputFolders, PictureRequest, Warnings, data_url, save
 
 MODEL_ID = os.environ.get("MODEL_ID") or str(pathlib.Path(__file__).parent / "models" / "emoji")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 CONTROLNET_ID = os.environ.get("CONTROLNET_ID") or None
 COMPILE = os.environ.get("COMPILE") or "background"
-CACHE = pathlib.Path(os.environ.get("COMPILE_CACHE") or pathlib.Path.home() / ".cache" / "darkroom")
+CACHE = pathlib.Path.home() / ".cache" / "darkroom"
+COMPILE_CACHE = pathlib.Path(os.environ.get("COMPILE_CACHE") or CACHE)
+LORA_CACHE = pathlib.Path(os.environ.get("LORA_CACHE") or CACHE / "loras")
 STRICT = os.environ.get("STRICT") == "true"
 REQUIRE_SAFETY_CHECKER = os.environ.get("REQUIRE_SAFETY_CHECKER") == "true"
 
@@ -30,8 +32,9 @@ class Predictor(BasePredictor):
             MODEL_ID,
             MODEL_REVISION,
             compile=COMPILE,
-            cache=CACHE,
+            cache=COMPILE_CACHE,
             controlnet=CONTROLNET_ID,
+            lora_files=LoraFiles(LORA_CACHE),
             require_safety_checker=REQUIRE_SAFETY_CHECKER,
         )
         self.outputs = OutputFolders()

@@ -42,6 +42,8 @@ def create_worker(
         "MODEL_REVISION": settings.model_revision,
         "COMPILE": settings.compile,
         "COMPILE_CACHE": settings.compile_cache,
+        "CONTROLNET_ID": settings.controlnet_id,
+        "LORA_CACHE": settings.lora_cache,
         "STRICT": str(settings.strict).lower(),
         "REQUIRE_SAFETY_CHECKER": str(settings.require_safety_checker).lower(),
     }

@@ -29,7 +29,9 @@ PREFIX = "DARKROOM_"
 INHERITED_VARIABLES = {
     "compile": "COMPILE",
     "compile_cache": "COMPILE_CACHE",
+    "controlnet_id": "CONTROLNET_ID",
     "log_level": "COG_LOG_LEVEL",
+    "lora_cache": "LORA_CACHE",
     "max_concurrency": "COG_MAX_CONCURRENCY",
     "model_id": "MODEL_ID",
     "model_revision": "MODEL_REVISION",
@@ -155,6 +157,16 @@ class ModelSettings(BaseSettings):
         None,
         description="The folder in which predict.py keeps compiled code for the next start. "
         "Default: predict.py decides; ours takes ~/.cache/darkroom.",
+    )
+    controlnet_id: str | None = Field(
+        None,
+        description="A ControlNet that predict.py loads beside the model: a folder, or an id on the Hugging Face Hub. "
+        "Default: none.",
+    )
+    lora_cache: str | None = Field(
+        None,
+        description="The folder in which predict.py keeps the LoRAs that requests name, 20 GB at most. "
+        "Default: predict.py decides; ours takes ~/.cache/darkroom/loras.",
     )
     strict: bool = Field(
         False,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import Engine, OutOfMemory, TextToImage
+from server.diffusion import Engine, OutOfMemory, PictureRequest
 from server.diffusion.shortage import degradations, tiled
 from tests.diffusion.drawing import distance, draw, same
 from tests.diffusion.tiny_pipelines import diffusers
@@ -18,8 +18,8 @@ Tiny = Callable[[str], Path]
 Loaded = Callable[[str], Engine]
 
 
-def request(**changes: Any) -> TextToImage:
-    return TextToImage(
+def request(**changes: Any) -> PictureRequest:
+    return PictureRequest(
         **{"prompt": "a red apple", "seed": 7, "num_inference_steps": 2, "width": 128, "height": 128, **changes}
     )
 
@@ -49,11 +49,11 @@ def side(tensor: torch.Tensor) -> int:
     return max(tensor.shape[-2:])
 
 
-def together(engine: Engine, *requests: TextToImage) -> tuple[list[Any], list[list[str]]]:
+def together(engine: Engine, *requests: PictureRequest) -> tuple[list[Any], list[list[str]]]:
     """The first picture of each of several requests at the same time, or its error, and what each is told."""
     told: list[list[str]] = [[] for _ in requests]
 
-    async def make(asked: TextToImage, notes: list[str]) -> Any:
+    async def make(asked: PictureRequest, notes: list[str]) -> Any:
         with degradations(notes.append):
             [picture] = [picture async for picture in engine.generate(asked)]
             return picture.image

@@ -4,7 +4,7 @@ import os
 
 from cog import BasePredictor, concurrent
 
-from server.diffusion import Engine, TextToImage
+from server.diffusion import Engine, PictureRequest
 
 
 class Predictor(BasePredictor):
@@ -14,7 +14,7 @@ class Predictor(BasePredictor):
 
     @concurrent(max=4)
     async def predict(self, width: int, steps: int) -> str:
-        request = TextToImage("a red apple", seed=7, width=width, height=64, num_inference_steps=steps)
+        request = PictureRequest("a red apple", seed=7, width=width, height=64, num_inference_steps=steps)
         sizes = [str(picture.image.size) async for picture in self.engine.generate(request)]
         return sizes[0]
 
