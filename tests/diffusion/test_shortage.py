@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from server.diffusion import Engine, OutOfMemory, PictureRequest
-from server.diffusion.shortage import degradations, tiled
+from server.diffusion.shortage import tiled
+from server.diffusion.warnings import Warnings
 from tests.diffusion.drawing import distance, draw, same
 from tests.diffusion.tiny_pipelines import diffusers
 
@@ -51,17 +52,17 @@ def side(tensor: torch.Tensor) -> int:
 
 def together(engine: Engine, *requests: PictureRequest) -> tuple[list[Any], list[list[str]]]:
     """The first picture of each of several requests at the same time, or its error, and what each is told."""
-    told: list[list[str]] = [[] for _ in requests]
+    warnings = [Warnings() for _ in requests]
 
-    async def make(asked: PictureRequest, notes: list[str]) -> Any:
-        with degradations(notes.append):
-            [picture] = [picture async for picture in engine.generate(asked)]
-            return picture.image
+    async def make(asked: PictureRequest, told: Warnings) -> Any:
+        [picture] = [picture async for picture in engine.generate(asked, warnings=told)]
+        return picture.image
 
     async def gather() -> list[Any]:
-        return await asyncio.gather(*map(make, requests, told), return_exceptions=True)
+        return await asyncio.gather(*map(make, requests, warnings), return_exceptions=True)
 
-    return asyncio.run(gather()), told
+    made = asyncio.run(gather())
+    return made, [[str(one["message"]) for one in told.to_list()] for told in warnings]
 
 
 def test_a_picture_that_cannot_be_decoded_whole_is_decoded_in_tiles(tiny: Tiny, engine: Loaded) -> None:
@@ -169,11 +170,11 @@ def test_another_error_while_it_is_tried_again_is_told(engine: Loaded) -> None:
     assert isinstance(error, ValueError)
 
 
-def test_without_a_listener_it_is_logged(engine: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_in_the_requests_log(engine: Loaded, capfd: pytest.CaptureFixture[str]) -> None:
     loaded: Any = engine("stable-diffusion")
     with refusing(loaded.pipeline.vae.decoder, 8, side):
         draw(loaded, request())
-    assert "Warning: Memory was short for vae.decode" in caplog.text
+    assert "Warning: Memory was short for vae.decode" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["stable-diffusion", "sana", "qwen-image"])
