@@ -74,7 +74,7 @@ def test_timesteps_meet_however_a_scheduler_counts(timestep: Any, interned: Inte
         {"added_cond_kwargs": {"time_ids": torch.zeros(2, 6)}},
         {"unknown": object()},
     ],
-    ids=str,
+    ids=lambda given: " ".join(given),
 )
 def test_what_computes_something_else_does_not_meet(change: dict[str, Any], interned: Interned) -> None:
     call, other = rows(interned, **unet_call(2, 0)), rows(interned, **unet_call(2, 0) | change)
@@ -208,7 +208,11 @@ def test_pictures_in_a_list_are_rows_even_if_they_are_as_many_as_their_channels(
     assert [picture.shape for picture in second[0]] == [(16, 1, 2, 2)] * 12
 
 
-@pytest.mark.parametrize("result", [torch.zeros(4, 2), torch.tensor(1.0), object(), DynamicCache()], ids=str)
+@pytest.mark.parametrize(
+    "result", [torch.zeros(4, 2), torch.tensor(1.0), object(), DynamicCache()], ids=lambda result: type(result).__name__
+)
+    "result", [torch.zeros(4, 2), torch.tensor(1.0), object(), DynamicCache()], ids=lambda result: type(result).__name__
+)
 def test_what_has_not_a_row_for_each_is_refused(result: Any) -> None:
     with pytest.raises(NotRows, match=type(result).__name__):
         split((result,), [1, 2])
