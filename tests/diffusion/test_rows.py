@@ -211,8 +211,6 @@ def test_pictures_in_a_list_are_rows_even_if_they_are_as_many_as_their_channels(
 @pytest.mark.parametrize(
     "result", [torch.zeros(4, 2), torch.tensor(1.0), object(), DynamicCache()], ids=lambda result: type(result).__name__
 )
-    "result", [torch.zeros(4, 2), torch.tensor(1.0), object(), DynamicCache()], ids=lambda result: type(result).__name__
-)
 def test_what_has_not_a_row_for_each_is_refused(result: Any) -> None:
     with pytest.raises(NotRows, match=type(result).__name__):
         split((result,), [1, 2])
