@@ -33,7 +33,10 @@ def free_bytes(device: torch.device) -> int:
     """How much memory of a GPU this process can still have, counting what torch keeps and does not use."""
     used = torch.cuda.memory_allocated(device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - used
-    share = torch.cuda.get_per_process_memory_fraction(device)
+    # Unlike the others, this one does not take a device without an index.
+    share = torch.cuda.get_per_process_memory_fraction(
+        torch.cuda.current_device() if device.index is None else device.index
+    )
     return min(free, int(share * torch.cuda.get_device_properties(device).total_memory) - used)
 
 

@@ -83,13 +83,16 @@ def recorded(model: Model, recordings: Recordings, calls: list[Rows]) -> Any:
 @needs_gpu
 def test_a_recorded_pass_gives_what_the_eager_one_gives() -> None:
     model, recordings = Model(), Recordings(rungs(8))
-    first = [model.rows(1, 2, timestep=torch.tensor(3)), model.rows(2, timestep=torch.tensor(900.5))]
+    first = [model.rows(1, 2, timestep=torch.tensor(3).cuda()), model.rows(2, timestep=torch.tensor(900.5).cuda())]
     assert recordings.find(model.gate, first) is None
     recording = recordings.find(model.gate, first)
     assert recording is not None
     assert (recording.kind, recording.count) == ("graph", 3)
     for seed in range(3):
-        calls = [model.rows(seed, 2, timestep=torch.tensor(seed)), model.rows(seed + 9, timestep=torch.tensor(7.0))]
+        calls = [
+            model.rows(seed, 2, timestep=torch.tensor(seed).cuda()),
+            model.rows(seed + 9, timestep=torch.tensor(7.0).cuda()),
+        ]
         assert recordings.find(model.gate, calls) is recording
         for got, call in zip(recording.replay(calls), calls, strict=True):
             torch.testing.assert_close(got, model.forward(**call.given), rtol=1e-5, atol=1e-5)

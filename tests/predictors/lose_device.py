@@ -14,7 +14,7 @@ class Predictor(BasePredictor):
 
     @concurrent(max=4)
     async def predict(self, width: int, steps: int) -> str:
-        request = PictureRequest("a red apple", seed=7, width=width, height=64, num_inference_steps=steps)
+        request = PictureRequest(prompt="a red apple", seed=7, width=width, height=64, num_inference_steps=steps)
         sizes = [str(picture.image.size) async for picture in self.engine.generate(request)]
         return sizes[0]
 
