@@ -7,6 +7,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from diffusers import (
+    ChromaImg2ImgPipeline,
+    ChromaInpaintPipeline,
+    ChromaPipeline,
+    Flux2KleinInpaintPipeline,
+    Flux2KleinPipeline,
+    FluxKontextInpaintPipeline,
+    FluxKontextPipeline,
+)
 from diffusers.pipelines import auto_pipeline
 from diffusers.pipelines.auto_pipeline import (
     AutoPipelineForImage2Image,
@@ -36,6 +45,13 @@ _AUTOMATIC: Mapping[Task, tuple[Any, Mapping[str, type[object]]]] = {
     Task.IMAGE_TO_IMAGE: (AutoPipelineForImage2Image, auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING),
     Task.INPAINTING: (AutoPipelineForInpainting, auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING),
 }
+
+_UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, type[DiffusionPipeline]]] = {
+    ChromaPipeline: {Task.IMAGE_TO_IMAGE: ChromaImg2ImgPipeline, Task.INPAINTING: ChromaInpaintPipeline},
+    FluxKontextPipeline: {Task.INPAINTING: FluxKontextInpaintPipeline},
+    Flux2KleinPipeline: {Task.INPAINTING: Flux2KleinInpaintPipeline},
+}
+"""Forms that diffusers has, and its automatic pipelines do not find."""
 
 _SEVERAL_REFERENCES = {"Flux2KleinPipeline", "Flux2Pipeline", "QwenImageEditPlusPipeline"}
 """The pipelines that take a list of pictures as parts of one request; to others it is one of several requests."""
@@ -135,6 +151,10 @@ def _may_become(loaded: DiffusionPipeline, own: frozenset[Task], task: Task) -> 
 
 
 def _derived(task: Task, pipeline: DiffusionPipeline, controlnet: Any) -> DiffusionPipeline | None:
+    if controlnet is None and (form_class := _UNKNOWN_TO_AUTOMATIC.get(type(pipeline), {}).get(task)):
+        taken = inspect.signature(form_class.__init__).parameters
+        parts = {**pipeline.config, **pipeline.components}
+        return form_class(**{name: part for name, part in parts.items() if name in taken})
     automatic, mapping = _AUTOMATIC[task]
     try:
         form: DiffusionPipeline = automatic.from_pipe(pipeline, controlnet=controlnet)

@@ -189,7 +189,10 @@ def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warni
     )
     accepted = accepted_arguments(plan.pipeline)
     if accepted.keys() >= {"width", "height"}:
-        return replace(plan, size=size, arguments={**plan.arguments, "width": size.width, "height": size.height})
+        sides = {"width": size.width, "height": size.height}
+        # Flux Kontext keeps of them the aspect alone, and makes pictures of this area.
+        area = {"max_area": size.area} if "max_area" in accepted else {}
+        return replace(plan, size=size, arguments={**plan.arguments, **sides, **area})
     if sent.size is None:
         name = next(name for name in ("aspect_ratio", "megapixels", "width", "height") if getattr(request, name))
         raise InputError(name, f"this model ({type(plan.pipeline).__name__}) makes one size alone. Leave it out.")
@@ -202,8 +205,11 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: W
         return plan
     mode = ResizeMode(request.resize_mode) if request.resize_mode else None
     if plan.task is Task.EDITING:
-        # What is edited is taken as it is: the pipelines bring it to the sizes that they were trained with.
         pictures = [picture.rgb for picture in (sent.image, *sent.references) if picture]
+        if not accepted_arguments(plan.pipeline).keys() >= {"width", "height"}:
+            # What comes out is as large as what goes in. To others it goes as it is: they bring it to the sizes that
+            # they were trained with.
+            pictures = [fit_picture(SentPicture(one), size, mode, "image", warnings).rgb for one in pictures]
         return replace(plan, arguments={**plan.arguments, "image": pictures if len(pictures) > 1 else pictures[0]})
     assert sent.image
     image = fit_picture(sent.image, size, mode, "image", warnings).rgb

@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from server.diffusion import Engine
 from tests.diffusion.hub import Hub, serve_hub
-from tests.diffusion.tiny_pipelines import build
+from tests.diffusion.tiny_edit_pipelines import build
 
 
 @pytest.fixture(scope="session")
