@@ -19,6 +19,15 @@ def build(name: str, folder: Path) -> Path:
     return folder
 
 
+def controlnet_for(unet: Any) -> Any:
+    """A ControlNet that makes a difference: a new one is zero where it meets the model."""
+    torch.manual_seed(1)
+    controlnet = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8, 8, 8))
+    for parameter in controlnet.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return controlnet
+
+
 def stable_diffusion_inpainting() -> Any:
     """Takes the mask and the masked picture as further channels."""
     plain = tiny_pipelines.stable_diffusion()
@@ -103,16 +112,6 @@ def flux_2_klein() -> Any:
 def flux_2_klein_distilled() -> Any:
     """Guides nothing, whatever the scale."""
     return diffusers.Flux2KleinPipeline(**flux_2_klein().components, is_distilled=True)
-
-
-def qwen_image_edit() -> Any:
-    """Shows the picture to its text encoder, too."""
-    return diffusers.QwenImageEditPipeline(**_seeing(tiny_pipelines.qwen_image().components))
-
-
-def qwen_image_edit_plus() -> Any:
-    """Edits several pictures."""
-    return diffusers.QwenImageEditPlusPipeline(**_seeing(tiny_pipelines.qwen_image().components))
 
 
 def lumina_2() -> Any:
@@ -201,8 +200,6 @@ EDIT_BUILDERS: dict[str, Callable[[], Any]] = {
     "flux-fill": flux_fill,
     "flux-2-klein": flux_2_klein,
     "flux-2-klein-distilled": flux_2_klein_distilled,
-    "qwen-image-edit": qwen_image_edit,
-    "qwen-image-edit-plus": qwen_image_edit_plus,
     "lumina-2": lumina_2,
     "chroma": chroma,
     "kandinsky-3": kandinsky_3,
@@ -216,23 +213,3 @@ def _changed(network: Any, **changes: Any) -> Any:
     # What the configuration holds of defaults is not taken from it.
     config = {name: value for name, value in network.config.items() if not name.startswith("_")}
     return type(network).from_config({**config, **changes})
-
-
-def _seeing(components: dict[str, Any]) -> dict[str, Any]:
-    """With the processor that turns pictures into the text encoder's tokens, of few pixels each."""
-    tokenizer = components["tokenizer"]
-    seen = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *seen]})
-    config = components["text_encoder"].config
-    start, end, image, video = map(tokenizer.convert_tokens_to_ids, seen)
-    config.vision_start_token_id, config.vision_end_token_id = start, end
-    config.image_token_id, config.video_token_id = image, video
-    config.text_config.vocab_size = len(tokenizer)
-    few = {"min_pixels": 28 * 28, "max_pixels": 4 * 28 * 28}
-    processor = transformers.Qwen2VLProcessor(
-        image_processor=transformers.Qwen2VLImageProcessor(**few),
-        tokenizer=tokenizer,
-        video_processor=transformers.Qwen2VLVideoProcessor(**few),
-    )
-    encoder = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
-    return {**components, "tokenizer": tokenizer, "processor": processor, "text_encoder": encoder}
