@@ -243,9 +243,18 @@ def test_several_pictures_are_edited_together(tiny: Tiny, engine: Loaded, photo:
     [picture] = draw(engine("flux-2-klein"), asked)
     images = [Image.open(photo), Image.open(mask).convert("RGB")]
     expected = stock(tiny("flux-2-klein"), "Flux2KleinPipeline", request("flux-2-klein"), image=images)
-    assert distance(picture.image, expected) <= 1
+    # So small a model makes little of it.
+    assert distance(picture.image, expected) == 0
     [alone] = draw(engine("flux-2-klein"), request("flux-2-klein", image=photo))
-    assert distance(picture.image, alone.image) > 1
+    assert distance(picture.image, alone.image) > 0
+
+
+def test_a_part_is_painted_anew_after_a_reference(tiny: Tiny, engine: Loaded, photo: Path, mask: Path) -> None:
+    asked = request("flux-2-klein", image=photo, mask=mask, reference_images=(mask,))
+    [picture] = draw(engine("flux-2-klein"), asked)
+    reference = Image.open(mask).convert("RGB")
+    expected = stock(tiny("flux-2-klein"), "Flux2KleinInpaintPipeline", asked, image_reference=reference)
+    assert distance(picture.image, expected) == 0
 
 
 def test_a_negative_prompt_for_a_model_that_edits_by_two_guidances(tiny: Tiny, engine: Loaded, photo: Path) -> None:
