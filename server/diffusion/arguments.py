@@ -20,6 +20,9 @@ _LEAST, _GREATEST = 32, 2048
 """The sides of pictures, in pixels. Below, models that were trained for pictures make none; above, attention takes more
 memory than cards have."""
 
+_HIGH_SCALE = 10.0
+"""A guidance at which every pipeline guides that ever does."""
+
 
 def call_arguments(
     pipeline: DiffusionPipeline, recommended: Mapping[str, int | float], request: PictureRequest, warnings: Warnings
@@ -67,6 +70,9 @@ def size_limits(pipeline: DiffusionPipeline) -> SizeLimits:
 def size_multiple(pipeline: DiffusionPipeline) -> int:
     """Width and height have to be divisible by this many pixels."""
     factor = int(getattr(pipeline, "vae_scale_factor", 8))
+    if hasattr(pipeline, "movq"):
+        # Kandinsky's pipelines count in what its autoencoder makes of a pixel of what it makes of a pixel.
+        return factor**2
     patch = int(getattr(pipeline, "patch_size", 1))
     processor = getattr(getattr(pipeline, "image_processor", None), "config", {})
     return math.lcm(factor * patch, int(processor.get("vae_scale_factor", 1)))
@@ -83,7 +89,11 @@ def takes_guidance(pipeline: DiffusionPipeline) -> bool:
 def takes_negative_prompt(pipeline: DiffusionPipeline) -> bool:
     """Whether `negative_prompt` has an effect, at some guidance that a request may ask for."""
     accepted = accepted_arguments(pipeline)
-    return "negative_prompt" in accepted and ("true_cfg_scale" not in accepted or _guides_truly(accepted))
+    if "negative_prompt" not in accepted:
+        return False
+    if _says_when_it_guides(pipeline):
+        return _guides_at(_HIGH_SCALE, accepted, pipeline)
+    return "true_cfg_scale" not in accepted or _guides_truly(accepted)
 
 
 def require(name: str, accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> None:
@@ -111,7 +121,25 @@ def _guides_truly(accepted: Mapping[str, Any]) -> bool:
 
 def _guidance_is_dead(accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> bool:
     transformer = getattr(getattr(pipeline, "transformer", None), "config", {})
+    if _says_when_it_guides(pipeline):
+        unet = getattr(getattr(pipeline, "unet", None), "config", {})
+        is_an_input = transformer.get("guidance_embeds") or unet.get("time_cond_proj_dim")
+        return not is_an_input and not _guides_at(_HIGH_SCALE, accepted, pipeline)
     return "true_cfg_scale" in accepted and not transformer.get("guidance_embeds", True)
+
+
+def _says_when_it_guides(pipeline: DiffusionPipeline) -> bool:
+    return hasattr(type(pipeline), "do_classifier_free_guidance")
+
+
+def _guides_at(scale: float, accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> bool:
+    """Whether a pipeline that says so compares with the negative prompt at this `guidance_scale`."""
+    probe: Any = copy.copy(pipeline)
+    # It looks at what its call has noted of its arguments, such as the guidance by a picture, too.
+    for name, value in {**accepted, "guidance_scale": scale}.items():
+        if isinstance(value, int | float):
+            setattr(probe, f"_{name}", value)
+    return bool(probe.do_classifier_free_guidance)
 
 
 def _set_guidance(
@@ -136,13 +164,9 @@ def _set_guidance(
 
 def _avoids(arguments: Mapping[str, Any], accepted: Mapping[str, Any], pipeline: DiffusionPipeline) -> bool:
     """Whether a negative prompt has an effect."""
+    scale = arguments.get("guidance_scale", accepted.get("guidance_scale"))
+    if _says_when_it_guides(pipeline) and isinstance(scale, int | float):
+        return _guides_at(scale, accepted, pipeline)
     if "true_cfg_scale" in accepted:
         return float(arguments.get("true_cfg_scale", accepted["true_cfg_scale"])) > 1
-    scale = arguments.get("guidance_scale", accepted.get("guidance_scale"))
-    if not isinstance(scale, int | float):
-        return True
-    if hasattr(type(pipeline), "do_classifier_free_guidance"):
-        probe: Any = copy.copy(pipeline)
-        probe._guidance_scale = scale
-        return bool(probe.do_classifier_free_guidance)
-    return scale > 1
+    return not isinstance(scale, int | float) or scale > 1

@@ -5,8 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_origin
 
+from diffusers import (
+    ChromaImg2ImgPipeline,
+    ChromaPipeline,
+    Flux2KleinInpaintPipeline,
+    Flux2KleinPipeline,
+    FluxKontextInpaintPipeline,
+    FluxKontextPipeline,
+)
 from diffusers.pipelines import auto_pipeline
 from diffusers.pipelines.auto_pipeline import (
     AutoPipelineForImage2Image,
@@ -37,8 +45,21 @@ _AUTOMATIC: Mapping[Task, tuple[Any, Mapping[str, type[object]]]] = {
     Task.INPAINTING: (AutoPipelineForInpainting, auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING),
 }
 
+_UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, type[DiffusionPipeline]]] = {
+    # That for inpainting is left out: it asks Chroma's transformer for a setting that it does not have.
+    ChromaPipeline: {Task.IMAGE_TO_IMAGE: ChromaImg2ImgPipeline},
+    FluxKontextPipeline: {Task.INPAINTING: FluxKontextInpaintPipeline},
+    Flux2KleinPipeline: {Task.INPAINTING: Flux2KleinInpaintPipeline},
+}
+"""Forms that diffusers has, and its automatic pipelines do not find."""
+
 _SEVERAL_REFERENCES = {"Flux2KleinPipeline", "Flux2Pipeline", "QwenImageEditPlusPipeline"}
 """The pipelines that take a list of pictures as parts of one request; to others it is one of several requests."""
+
+_SHARED_BY_A_FAMILY = {"block_out_channels", "cross_attention_dim", "joint_attention_dim", "pooled_projection_dim"}
+"""What the configuration of a ControlNet has in common with that of the model that it was made for."""
+
+_CHOOSE_ANOTHER = "Choose one that was made for this model, or none."
 
 _PICTURES = {"image", "mask_image", "control_image"}
 
@@ -64,15 +85,15 @@ class Forms:
                 self._plain[task] = form
         self._controlled: dict[Task, DiffusionPipeline] = {}
         if controlnet is not None:
+            _check_fits(controlnet, loaded)
             for task in self._plain.keys() & _AUTOMATIC.keys():
-                if (
-                    form := _derived(task, self._plain[task], controlnet=controlnet)
-                ) and "controlnet" in form.components:
+                form = _derived(task, self._plain[task], controlnet=controlnet)
+                if form and isinstance(controlnet, _controlnets_of(form)):
                     self._controlled[task] = form
             if not self._controlled:
                 raise ModelError(
                     f"{type(loaded).__name__} has no form in diffusers that takes the ControlNet "
-                    f"{type(controlnet).__name__}. Choose one that was made for this model, or none."
+                    f"{type(controlnet).__name__}. {_CHOOSE_ANOTHER}"
                 )
 
     @property
@@ -100,6 +121,29 @@ class Forms:
     def get(self, task: Task, controlled: bool = False) -> DiffusionPipeline | None:
         """The pipeline for a task, with a ControlNet or without; `None` where there is none."""
         return (self._controlled if controlled else self._plain).get(task)
+
+
+def _check_fits(controlnet: Any, loaded: DiffusionPipeline) -> None:
+    network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
+    own, its = getattr(network, "config", {}), getattr(controlnet, "config", {})
+    for name in _SHARED_BY_A_FAMILY & own.keys() & its.keys():
+        one, other = own[name], its[name]
+        # Some ControlNets have no text for their model's blocks to look at.
+        if other is not None and _as_list(one) != _as_list(other):
+            raise ModelError(
+                f"The ControlNet {type(controlnet).__name__} does not fit {type(loaded).__name__}: its {name} is "
+                f"{other}, not {one}. {_CHOOSE_ANOTHER}"
+            )
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _controlnets_of(form: DiffusionPipeline) -> tuple[type[object], ...]:
+    """The classes of ControlNets that a pipeline takes; none where it takes none."""
+    kinds: Any = type(form)._get_signature_types().get("controlnet", ())
+    return tuple(kind for kind in kinds if inspect.isclass(kind) and not get_origin(kind))
 
 
 def _tasks_of(pipeline: DiffusionPipeline) -> frozenset[Task]:
@@ -135,6 +179,10 @@ def _may_become(loaded: DiffusionPipeline, own: frozenset[Task], task: Task) -> 
 
 
 def _derived(task: Task, pipeline: DiffusionPipeline, controlnet: Any) -> DiffusionPipeline | None:
+    if controlnet is None and (form_class := _UNKNOWN_TO_AUTOMATIC.get(type(pipeline), {}).get(task)):
+        taken = inspect.signature(form_class.__init__).parameters
+        parts = {**pipeline.config, **pipeline.components}
+        return form_class(**{name: part for name, part in parts.items() if name in taken})
     automatic, mapping = _AUTOMATIC[task]
     try:
         form: DiffusionPipeline = automatic.from_pipe(pipeline, controlnet=controlnet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -91,10 +91,7 @@ def make_plan(
     plan = _with_size(plan, request, sent, warnings)
     plan = _with_pictures(plan, request, sent, warnings)
     plan = _with_control(plan, request, warnings)
-    return _with_strength(plan, request, warnings) if plan.task in _FROM_A_PICTURE else plan
-
-
-_FROM_A_PICTURE = (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
+    return _with_strength(plan, request, warnings)
 
 
 @dataclass(frozen=True)
@@ -189,7 +186,10 @@ def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warni
     )
     accepted = accepted_arguments(plan.pipeline)
     if accepted.keys() >= {"width", "height"}:
-        return replace(plan, size=size, arguments={**plan.arguments, "width": size.width, "height": size.height})
+        sides = {"width": size.width, "height": size.height}
+        # Flux Kontext keeps of them the aspect alone, and makes pictures of this area.
+        area = {"max_area": size.area} if "max_area" in accepted else {}
+        return replace(plan, size=size, arguments={**plan.arguments, **sides, **area})
     if sent.size is None:
         name = next(name for name in ("aspect_ratio", "megapixels", "width", "height") if getattr(request, name))
         raise InputError(name, f"this model ({type(plan.pipeline).__name__}) makes one size alone. Leave it out.")
@@ -202,9 +202,15 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: W
         return plan
     mode = ResizeMode(request.resize_mode) if request.resize_mode else None
     if plan.task is Task.EDITING:
-        # What is edited is taken as it is: the pipelines bring it to the sizes that they were trained with.
-        pictures = [picture.rgb for picture in (sent.image, *sent.references) if picture]
-        return replace(plan, arguments={**plan.arguments, "image": pictures if len(pictures) > 1 else pictures[0]})
+        pictures = [picture for picture in (sent.image, *sent.references) if picture]
+        if not accepted_arguments(plan.pipeline).keys() >= {"width", "height"}:
+            # What comes out is as large as what goes in. To others it goes as it is: they bring it to the sizes that
+            # they were trained with.
+            pictures = [fit_picture(picture, size, mode, "image", warnings) for picture in pictures]
+        elif mode:
+            message = "it has no effect: this model takes the whole of what it edits. Leave it out."
+            warnings.add(WarningCode.IGNORED, "resize_mode", message)
+        return replace(plan, arguments={**plan.arguments, "image": _one_or_list(pictures)})
     assert sent.image
     image = fit_picture(sent.image, size, mode, "image", warnings).rgb
     plan = replace(plan, arguments={**plan.arguments, "image": image})
@@ -212,8 +218,17 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: W
         return plan
     assert sent.mask
     mask = fit_mask(sent.mask, Size(*sent.image.rgb.size), size, mode, sent.mask_input, warnings)
-    plan = replace(plan, arguments={**plan.arguments, "mask_image": mask})
+    more: dict[str, Any] = {"image_reference": _one_or_list(sent.references)} if sent.references else {}
+    if "_auto_resize" in accepted_arguments(plan.pipeline):
+        # Flux Kontext would make it a megapixel, whatever the size.
+        more["_auto_resize"] = False
+    plan = replace(plan, arguments={**plan.arguments, "mask_image": mask, **more})
     return replace(plan, finish=partial(_keep, image, mask)) if request.keep_unmasked else plan
+
+
+def _one_or_list(pictures: Sequence[SentPicture]) -> Image.Image | list[Image.Image]:
+    """As pipelines take them: to some a list of one is not one."""
+    return pictures[0].rgb if len(pictures) == 1 else [picture.rgb for picture in pictures]
 
 
 def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
@@ -248,7 +263,11 @@ def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Pl
 def _with_strength(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
     accepted = accepted_arguments(plan.pipeline)
     strength = request.prompt_strength
-    if strength is None:
+    if strength is None or plan.task is Task.TEXT_TO_IMAGE:
+        return plan
+    if plan.task is Task.EDITING:
+        message = "it has no effect: this model begins with a picture only where there is a mask. Leave it out."
+        warnings.add(WarningCode.IGNORED, "prompt_strength", message)
         return plan
     if strength == 0:
         return replace(plan, untouched=plan.arguments["image"])

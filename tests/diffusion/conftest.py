@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from server.diffusion import Engine
 from tests.diffusion.hub import Hub, serve_hub
-from tests.diffusion.tiny_pipelines import build
+from tests.diffusion.tiny_edit_pipelines import build, controlnet_for
+from tests.diffusion.tiny_pipelines import stable_diffusion
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,15 @@ def engine(tiny: Callable[[str], Path]) -> Callable[[str], Engine]:
         return engines[name]
 
     return loaded
+
+
+@pytest.fixture(scope="session")
+def controlnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for the tiny Stable Diffusion, in a folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("controlnet")
+    controlnet_for(stable_diffusion().unet).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

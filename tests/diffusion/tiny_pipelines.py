@@ -35,7 +35,7 @@ def build(name: str, folder: Path) -> Path:
 def stable_diffusion() -> Any:
     """Predicts the noise; its checkpoints ship with PNDM."""
     return diffusers.StableDiffusionPipeline(
-        vae=_vae(latent_channels=4),
+        vae=vae(latent_channels=4),
         text_encoder=transformers.CLIPTextModel(_clip_config()),
         tokenizer=_clip_tokenizer(),
         unet=diffusers.UNet2DConditionModel(
@@ -60,7 +60,7 @@ def stable_diffusion() -> Any:
 def stable_diffusion_xl() -> Any:
     """Two text encoders and a UNet that is told the size of the picture."""
     return diffusers.StableDiffusionXLPipeline(
-        vae=_vae(latent_channels=4),
+        vae=vae(latent_channels=4),
         text_encoder=transformers.CLIPTextModel(_clip_config()),
         text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
         tokenizer=_clip_tokenizer(),
@@ -107,13 +107,13 @@ def stable_diffusion_3() -> Any:
             pos_embed_max_size=16,
         ),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_vae(latent_channels=16),
+        vae=vae(latent_channels=16),
         text_encoder=transformers.CLIPTextModelWithProjection(_clip_config()),
         tokenizer=_clip_tokenizer(),
         text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
         tokenizer_2=_clip_tokenizer(),
-        text_encoder_3=_t5(width=64),
-        tokenizer_3=_t5_tokenizer(),
+        text_encoder_3=t5(width=64),
+        tokenizer_3=t5_tokenizer(),
     )
 
 
@@ -121,11 +121,11 @@ def flux() -> Any:
     """Flow matching with a shift that follows the size; guidance is an input of the transformer, as in Flux dev."""
     return diffusers.FluxPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-        vae=_vae(latent_channels=4),
+        vae=vae(latent_channels=4),
         text_encoder=transformers.CLIPTextModel(_clip_config()),
         tokenizer=_clip_tokenizer(),
-        text_encoder_2=_t5(width=32),
-        tokenizer_2=_t5_tokenizer(),
+        text_encoder_2=t5(width=32),
+        tokenizer_2=t5_tokenizer(),
         transformer=diffusers.FluxTransformer2DModel(
             patch_size=1,
             in_channels=16,
@@ -144,9 +144,9 @@ def flux() -> Any:
 def pixart() -> Any:
     """A transformer that predicts noise and variance, with DPM-Solver and T5."""
     return diffusers.PixArtSigmaPipeline(
-        tokenizer=_t5_tokenizer(),
-        text_encoder=_t5(width=32),
-        vae=_vae(latent_channels=4),
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5(width=32),
+        vae=vae(latent_channels=4),
         transformer=diffusers.PixArtTransformer2DModel(
             sample_size=32,
             num_layers=2,
@@ -165,21 +165,9 @@ def pixart() -> Any:
 
 def sana() -> Any:
     """Flow matching by DPM-Solver, a deep-compression autoencoder, and a language model as text encoder."""
-    text_encoder = transformers.Gemma2Model(
-        transformers.Gemma2Config(
-            vocab_size=len(_WORDS) + 4,
-            hidden_size=8,
-            intermediate_size=16,
-            head_dim=4,
-            num_attention_heads=2,
-            num_hidden_layers=1,
-            num_key_value_heads=2,
-            attn_implementation="eager",
-        )
-    )
     return diffusers.SanaPipeline(
-        tokenizer=_gemma_tokenizer(),
-        text_encoder=text_encoder,
+        tokenizer=gemma_tokenizer(),
+        text_encoder=gemma(layers=1),
         vae=diffusers.AutoencoderDC(
             in_channels=3,
             latent_channels=4,
@@ -248,7 +236,7 @@ def qwen_image() -> Any:
             latents_std=[1.0, 0.9, 1.1, 1.0],
         ),
         text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config).eval(),
-        tokenizer=_qwen_tokenizer(),
+        tokenizer=qwen_tokenizer(),
         transformer=diffusers.QwenImageTransformer2DModel(
             patch_size=2,
             in_channels=16,
@@ -266,7 +254,7 @@ def z_image() -> Any:
     """A transformer that takes lists of pictures and captions in place of batches."""
     return diffusers.ZImagePipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_vae(latent_channels=16),
+        vae=vae(latent_channels=16),
         text_encoder=transformers.Qwen3Model(
             transformers.Qwen3Config(
                 hidden_size=16,
@@ -278,7 +266,7 @@ def z_image() -> Any:
                 vocab_size=_QWEN_VOCABULARY,
             )
         ).eval(),
-        tokenizer=_qwen_tokenizer(),
+        tokenizer=qwen_tokenizer(),
         transformer=diffusers.ZImageTransformer2DModel(
             all_patch_size=(2,),
             all_f_patch_size=(1,),
@@ -310,7 +298,7 @@ _QWEN_VOCABULARY = 259
 _WORDS = ("a", "an", "red", "green", "blue", "apple", "car", "cat", "on", "white", "of", "the")
 
 
-def _vae(latent_channels: int) -> Any:
+def vae(latent_channels: int) -> Any:
     """Halves width and height three times, as the real ones do."""
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 8, 8, 8),
@@ -343,22 +331,41 @@ def _clip_tokenizer() -> Any:
     return transformers.CLIPTokenizer.from_pretrained(EMOJI / "tokenizer")
 
 
-def _t5(width: int) -> Any:
+def t5(width: int) -> Any:
+    """A text encoder of one layer."""
     config = transformers.T5Config(
         vocab_size=len(_WORDS) + 4, d_model=width, d_kv=8, d_ff=37, num_layers=1, num_heads=4
     )
     return transformers.T5EncoderModel(config)
 
 
-def _t5_tokenizer() -> Any:
+def t5_tokenizer() -> Any:
+    """Knows a few words."""
     return transformers.T5Tokenizer(vocab=_unigram("<pad>", "</s>", "<unk>"), extra_ids=0)
 
 
-def _gemma_tokenizer() -> Any:
+def gemma(layers: int) -> Any:
+    """The language model that Sana and Lumina 2 read prompts with, of width 8."""
+    return transformers.Gemma2Model(
+        transformers.Gemma2Config(
+            vocab_size=len(_WORDS) + 4,
+            hidden_size=8,
+            intermediate_size=16,
+            head_dim=4,
+            num_attention_heads=2,
+            num_hidden_layers=layers,
+            num_key_value_heads=2,
+            attn_implementation="eager",
+        )
+    )
+
+
+def gemma_tokenizer() -> Any:
+    """Knows a few words."""
     return transformers.GemmaTokenizer(tokenizer_object=_backend(_unigram("<pad>", "<eos>", "<bos>", "<unk>")))
 
 
-def _qwen_tokenizer() -> Any:
+def qwen_tokenizer() -> Any:
     """Each byte is a token, so that no text is too short for the words of the template that the pipeline leaves out."""
     tokens = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = transformers.Qwen2Tokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[])
