@@ -37,7 +37,7 @@ def describe(
     steps = arguments.get("num_inference_steps")
     scheduler = getattr(plan.pipeline, "scheduler", None)
     changed = plan.task in (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
-    strength = request.prompt_strength if request.prompt_strength is not None else arguments.get("strength")
+    strength = arguments.get("strength")
     return Metadata(
         prompt=plan.prompts[index],
         negative_prompt=request.negative_prompt,

@@ -124,13 +124,14 @@ class Generation:
     async def _make(self, index: int, progress: Progress) -> Picture:
         seed = self._request.seed_of(index)
         if self._plan.untouched:
+            progress.skip_picture(index)
             return Picture(self._plan.untouched, seed, await self._describe(index, self._plan.untouched))
         pipeline, arguments = self._copies(), self._plan.arguments_of(index)
         progress.attach(pipeline, index)
         if self._request.disable_safety_checker and hasattr(pipeline, "safety_checker"):
             pipeline.safety_checker = None
         deliver_as_raster(pipeline)
-        watch_length(pipeline, self._request.negative_prompt)
+        watch_length(pipeline, self._plan.prompts[index], self._request.negative_prompt)
         if self._watching.on_preview and self._watching.preview_interval:
             with notices.told_to(self._warnings):
                 arguments = self._previews.attach(
@@ -154,7 +155,7 @@ class Generation:
             # What fails on a GPU may show when the pixels are fetched.
             self._rendezvous.check(error)
             raise
-        return self._plan.finish(image)
+        return image if drawn.withheld else self._plan.finish(image)
 
     def _schedule(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the event loop, as this request; from any thread."""

@@ -91,7 +91,11 @@ def make_plan(
     plan = _with_size(plan, request, sent, warnings)
     plan = _with_pictures(plan, request, sent, warnings)
     plan = _with_control(plan, request, warnings)
-    return _with_strength(plan, request, warnings)
+    _check_use(plan, request, warnings)
+    return _with_strength(plan, request, warnings) if plan.task in _FROM_A_PICTURE else plan
+
+
+_FROM_A_PICTURE = (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,22 @@ def _check_company(request: PictureRequest, warnings: Warnings) -> None:
             warnings.add(WarningCode.IGNORED, name, f"it has no effect without {needed}. Send one, or leave it out.")
 
 
+def _check_use(plan: Plan, request: PictureRequest, warnings: Warnings) -> None:
+    """Tell of inputs that mean nothing for what is done, whatever else was sent."""
+    unused = []
+    if not request.keep_unmasked and plan.task is not Task.INPAINTING:
+        unused.append(("keep_unmasked", "no part of a picture is painted anew"))
+    if request.reference_images and plan.task is not Task.EDITING:
+        unused.append(("reference_images", "with a mask this model takes image alone"))
+    if plan.task is Task.EDITING:
+        if request.prompt_strength is not None:
+            unused.append(("prompt_strength", "this model edits as the prompt says"))
+        if request.resize_mode is not None and request.controlnet_image is None:
+            unused.append(("resize_mode", "this model edits a picture in its own shape"))
+    for name, reason in unused:
+        warnings.add(WarningCode.IGNORED, name, f"it has no effect: {reason}. Leave it out.")
+
+
 def _read(forms: Forms, request: PictureRequest, warnings: Warnings) -> _Sent:
     inpaints = Task.INPAINTING in forms.tasks
     if request.image and not forms.tasks - {Task.TEXT_TO_IMAGE}:
@@ -139,7 +159,7 @@ def _read(forms: Forms, request: PictureRequest, warnings: Warnings) -> _Sent:
     references = tuple(read_picture(path, "reference_images", warnings) for path in request.reference_images)
     if request.image is None:
         return _Sent(references=references)
-    by_alpha = inpaints and request.mask is None
+    by_alpha = inpaints and not request.mask and not references
     image = read_picture(request.image, "image", warnings, alpha_is_used=by_alpha)
     if request.mask:
         return _Sent(image, read_mask(request.mask, "mask", warnings), references=references)
@@ -261,24 +281,27 @@ def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Pl
 
 
 def _with_strength(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
-    accepted = accepted_arguments(plan.pipeline)
-    strength = request.prompt_strength
-    if strength is None or plan.task is Task.TEXT_TO_IMAGE:
-        return plan
-    if plan.task is Task.EDITING:
-        message = "it has no effect: this model begins with a picture only where there is a mask. Leave it out."
-        warnings.add(WarningCode.IGNORED, "prompt_strength", message)
-        return plan
-    if strength == 0:
-        return replace(plan, untouched=plan.arguments["image"])
-    if "strength" not in accepted:
+    arguments = {**accepted_arguments(plan.pipeline), **plan.arguments}
+    asked = request.prompt_strength
+    if asked == 0:
+        return replace(plan, untouched=plan.arguments["image"], arguments={**plan.arguments, "strength": 0.0})
+    if asked is not None and "strength" not in arguments:
         raise InputError("prompt_strength", f"this model ({type(plan.pipeline).__name__}) has none. Leave it out.")
-    steps = plan.arguments.get("num_inference_steps", accepted.get("num_inference_steps"))
+    strength = asked if asked is not None else arguments.get("strength")
+    if not isinstance(strength, int | float):
+        return plan
+    steps = arguments.get("num_inference_steps")
     if isinstance(steps, int) and int(steps * strength) < 1:
         # Pipelines leave out so many of the first steps, rounded down, and fail where none is left.
-        least = (1 + 1e-6) / steps
-        message = f"{strength} is less than one step of {steps}; it was taken as {least:.4g}. Ask for more steps."
-        warnings.add(WarningCode.CLAMPED, "prompt_strength", message)
+        least = min((1 + 1e-6) / steps, 1.0)
+        if asked is None:
+            message = f"{steps} with this model's own prompt_strength, {strength}, is less than one step of the picture"
+            warnings.add(
+                WarningCode.CLAMPED, "num_inference_steps", f"{message}; that was taken as {least:.4g}. Ask for more."
+            )
+        else:
+            message = f"{strength} is less than one step of {steps}; it was taken as {least:.4g}. Ask for more steps."
+            warnings.add(WarningCode.CLAMPED, "prompt_strength", message)
         strength = least
     return replace(plan, arguments={**plan.arguments, "strength": strength})
 

@@ -65,6 +65,11 @@ class Progress:
         self._done[picture] = self._total_of_one
         self._report(now=self._finished == len(self._done))
 
+    def skip_picture(self, picture: int) -> None:
+        """Record that a picture is done that takes no steps: it counts as one."""
+        self._steps[picture] = 1
+        self.finish_picture(picture)
+
     @property
     def _total_of_one(self) -> int:
         return max(self._steps)

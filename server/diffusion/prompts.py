@@ -9,6 +9,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from transformers import PreTrainedTokenizerBase
 
 from server.diffusion import notices
+from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import InputError
 from server.diffusion.warnings import WarningCode
 
@@ -34,14 +35,14 @@ def split_prompts(text: str, delimiter: str | None) -> tuple[str, ...]:
     return prompts
 
 
-def watch_length(pipeline: DiffusionPipeline, negative_prompt: str | None) -> None:
+def watch_length(pipeline: DiffusionPipeline, prompt: str, negative_prompt: str | None) -> None:
     """Let a pipeline, which belongs to one request, tell of the words that its text encoder does not see.
 
     Of several text encoders it is the one that sees most which counts: what another misses is not lost.
 
     Args:
         pipeline: not shared with other requests.
-        negative_prompt: by which it is told which of the inputs is too long.
+        prompt, negative_prompt: by which it is told which of the inputs is too long.
     """
     tokenizers = {name: part for name, part in pipeline.components.items() if isinstance(part, PreTrainedTokenizerBase)}
     if not tokenizers:
@@ -49,15 +50,25 @@ def watch_length(pipeline: DiffusionPipeline, negative_prompt: str | None) -> No
     name = max(tokenizers, key=lambda name: tokenizers[name].model_max_length)
     twin = copy.copy(tokenizers[name])
     twin.__class__ = _watching(type(twin))
-    twin.negative_prompt = negative_prompt
+    twin.prompt, twin.negative_prompt = prompt, negative_prompt
+    twin.most_tokens = _most_tokens(pipeline)
     setattr(pipeline, name, twin)
+
+
+def _most_tokens(pipeline: DiffusionPipeline) -> int | None:
+    """How many tokens a pipeline goes on with, where it drops some that its text encoder has seen."""
+    template: Any = getattr(pipeline, "prompt_template_encode_start_idx", None)
+    most: Any = accepted_arguments(pipeline).get("max_sequence_length")
+    return template + most if isinstance(template, int) and isinstance(most, int) else None
 
 
 def _watching(tokenizer_class: type[Any]) -> type[Any]:
     class Watching(tokenizer_class):  # type: ignore[misc]
         """Cuts texts to length as its base class does, and says so."""
 
+        prompt: str
         negative_prompt: str | None
+        most_tokens: int | None
 
         def __call__(self, text: Any = None, *args: Any, **kwargs: Any) -> Any:
             encoded = super().__call__(text, *args, **kwargs)
@@ -66,7 +77,11 @@ def _watching(tokenizer_class: type[Any]) -> type[Any]:
                 texts = [text] if isinstance(text, str) else list(text or ())
                 for one, row in zip(texts, encoded["input_ids"], strict=False):
                     kept = row if isinstance(text, list) or bool(getattr(row, "ndim", 0)) else encoded["input_ids"]
-                    self._compare(one, list(map(int, kept)), super().__call__(one, *args, **{**kwargs, **whole}))
+                    self._compare(
+                        one,
+                        list(map(int, kept))[: self.most_tokens],
+                        super().__call__(one, *args, **{**kwargs, **whole}),
+                    )
             return encoded
 
         def _compare(self, text: str, kept: list[int], whole: Any) -> None:
@@ -82,10 +97,15 @@ def _watching(tokenizer_class: type[Any]) -> type[Any]:
                 f"it is too long: the model reads the first {len(kept)} tokens (pieces of words) of {len(tokens)}, and "
                 f"did not see {shown!r}. Shorten it, or put first what matters."
             )
-            # What a pipeline does to a text before keeps its beginning, but for the case of its letters.
-            negative = self.negative_prompt and text.lower().startswith(self.negative_prompt[:20].lower().strip())
-            name = "negative_prompt" if negative else "prompt"
+            name = "negative_prompt" if self._is_negative(text) else "prompt"
             notices.tell(notices.Notice(message, WarningCode.TRUNCATED, name))
+
+        def _is_negative(self, text: str) -> bool:
+            # Pipelines put prompts into templates, and some write all in small letters.
+            negative, prompt, whole = (self.negative_prompt or "").strip(), self.prompt.strip(), text.lower()
+            if not negative or negative.lower() not in whole:
+                return False
+            return prompt.lower() not in whole or len(negative) > len(prompt)
 
     Watching.__name__, Watching.__qualname__ = tokenizer_class.__name__, tokenizer_class.__qualname__
     return Watching

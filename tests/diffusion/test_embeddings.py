@@ -191,8 +191,8 @@ def test_a_pipeline_that_encodes_no_prompts_is_left_alone() -> None:
     assert not hasattr(pipeline, "encode_prompt")
 
 
-def watched(pipeline: Any) -> Any:
-    watch_length(pipeline, None)
+def watched(pipeline: Any, prompt: str) -> Any:
+    watch_length(pipeline, prompt, None)
     return pipeline
 
 
@@ -203,11 +203,11 @@ def test_notices_are_repeated_to_each_request(capfd: pytest.CaptureFixture[str])
     prompt = "a red apple " * 40 + "with a zebra"
     for _ in range(2):
         with notices.told_to(Warnings()):
-            encode(watched(counted.copy(embeddings)), prompt)
+            encode(watched(counted.copy(embeddings), prompt), prompt)
         told = capfd.readouterr().err
         assert told.count("zebra") == 1
     # Once a request, whoever it was that encoded it.
     with notices.told_to(Warnings()):
         for _ in range(2):
-            encode(watched(counted.copy(embeddings)), prompt)
+            encode(watched(counted.copy(embeddings), prompt), prompt)
     assert capfd.readouterr().err.count("zebra") == 1
