@@ -45,7 +45,7 @@ _AUTOMATIC: Mapping[Task, tuple[Any, Mapping[str, type[object]]]] = {
     Task.INPAINTING: (AutoPipelineForInpainting, auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING),
 }
 
-_UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, type[DiffusionPipeline]]] = {
+_UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, Any]] = {
     # That for inpainting is left out: it asks Chroma's transformer for a setting that it does not have.
     ChromaPipeline: {Task.IMAGE_TO_IMAGE: ChromaImg2ImgPipeline},
     FluxKontextPipeline: {Task.INPAINTING: FluxKontextInpaintPipeline},
@@ -142,7 +142,8 @@ def _as_list(value: Any) -> Any:
 
 def _controlnets_of(form: DiffusionPipeline) -> tuple[type[object], ...]:
     """The classes of ControlNets that a pipeline takes; none where it takes none."""
-    kinds: Any = type(form)._get_signature_types().get("controlnet", ())
+    form_class: Any = type(form)
+    kinds = form_class._get_signature_types().get("controlnet", ())
     return tuple(kind for kind in kinds if inspect.isclass(kind) and not get_origin(kind))
 
 
@@ -182,7 +183,8 @@ def _derived(task: Task, pipeline: DiffusionPipeline, controlnet: Any) -> Diffus
     if controlnet is None and (form_class := _UNKNOWN_TO_AUTOMATIC.get(type(pipeline), {}).get(task)):
         taken = inspect.signature(form_class.__init__).parameters
         parts = {**pipeline.config, **pipeline.components}
-        return form_class(**{name: part for name, part in parts.items() if name in taken})
+        made: DiffusionPipeline = form_class(**{name: part for name, part in parts.items() if name in taken})
+        return made
     automatic, mapping = _AUTOMATIC[task]
     try:
         form: DiffusionPipeline = automatic.from_pipe(pipeline, controlnet=controlnet)

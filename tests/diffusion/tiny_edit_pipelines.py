@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.diffusion import tiny_pipelines
+from tests.diffusion import tiny_parts, tiny_pipelines
 from tests.diffusion.tiny_pipelines import diffusers, transformers
 
 
@@ -92,7 +92,7 @@ def flux_2_klein() -> Any:
                 vocab_size=512,
             )
         ).eval(),
-        tokenizer=tiny_pipelines.qwen_tokenizer(),
+        tokenizer=tiny_parts.qwen_tokenizer(),
         transformer=diffusers.Flux2Transformer2DModel(
             patch_size=1,
             in_channels=16,
@@ -130,9 +130,9 @@ def lumina_2() -> Any:
             cap_feat_dim=8,
         ),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=6.0),
-        vae=tiny_pipelines.vae(latent_channels=4),
-        text_encoder=tiny_pipelines.gemma(layers=2),
-        tokenizer=tiny_pipelines.gemma_tokenizer(),
+        vae=tiny_parts.vae(latent_channels=4),
+        text_encoder=tiny_parts.gemma(layers=2),
+        tokenizer=tiny_parts.gemma_tokenizer(),
     )
 
 
@@ -163,8 +163,8 @@ def chroma() -> Any:
 def kandinsky_3() -> Any:
     """A large UNet after a T5, and an autoencoder of codes."""
     return diffusers.Kandinsky3Pipeline(
-        tokenizer=tiny_pipelines.t5_tokenizer(),
-        text_encoder=tiny_pipelines.t5(width=32).eval(),
+        tokenizer=tiny_parts.t5_tokenizer(),
+        text_encoder=tiny_parts.t5(width=32).eval(),
         unet=diffusers.Kandinsky3UNet(
             in_channels=4,
             time_embedding_dim=4,

@@ -1,7 +1,6 @@
 """Pipelines of real architectures with tiny random weights, saved as a user would have them: in a folder.
 
-Each builder writes a stock diffusers folder; nothing is fetched. The CLIP tokenizer is the embedded model's own; those
-of T5 and Gemma are made here, of a few words.
+Each builder makes a stock pipeline; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -13,11 +12,19 @@ from typing import Any
 import diffusers as untyped_diffusers
 import torch
 import transformers as untyped_transformers
-from tokenizers import Tokenizer
-from tokenizers.models import Unigram
-from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 
 from tests.conftest import ROOT
+from tests.diffusion.tiny_parts import (
+    QWEN_VOCABULARY,
+    clip_config,
+    clip_tokenizer,
+    gemma,
+    gemma_tokenizer,
+    qwen_tokenizer,
+    t5,
+    t5_tokenizer,
+    vae,
+)
 
 diffusers: Any = untyped_diffusers
 transformers: Any = untyped_transformers
@@ -36,8 +43,8 @@ def stable_diffusion() -> Any:
     """Predicts the noise; its checkpoints ship with PNDM."""
     return diffusers.StableDiffusionPipeline(
         vae=vae(latent_channels=4),
-        text_encoder=transformers.CLIPTextModel(_clip_config()),
-        tokenizer=_clip_tokenizer(),
+        text_encoder=transformers.CLIPTextModel(clip_config()),
+        tokenizer=clip_tokenizer(),
         unet=diffusers.UNet2DConditionModel(
             sample_size=8,
             block_out_channels=(32, 64),
@@ -61,10 +68,10 @@ def stable_diffusion_xl() -> Any:
     """Two text encoders and a UNet that is told the size of the picture."""
     return diffusers.StableDiffusionXLPipeline(
         vae=vae(latent_channels=4),
-        text_encoder=transformers.CLIPTextModel(_clip_config()),
-        text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
-        tokenizer=_clip_tokenizer(),
-        tokenizer_2=_clip_tokenizer(),
+        text_encoder=transformers.CLIPTextModel(clip_config()),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(clip_config()),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
         unet=diffusers.UNet2DConditionModel(
             sample_size=8,
             block_out_channels=(32, 64),
@@ -108,10 +115,10 @@ def stable_diffusion_3() -> Any:
         ),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(latent_channels=16),
-        text_encoder=transformers.CLIPTextModelWithProjection(_clip_config()),
-        tokenizer=_clip_tokenizer(),
-        text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config()),
-        tokenizer_2=_clip_tokenizer(),
+        text_encoder=transformers.CLIPTextModelWithProjection(clip_config()),
+        tokenizer=clip_tokenizer(),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(clip_config()),
+        tokenizer_2=clip_tokenizer(),
         text_encoder_3=t5(width=64),
         tokenizer_3=t5_tokenizer(),
     )
@@ -122,8 +129,8 @@ def flux() -> Any:
     return diffusers.FluxPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=vae(latent_channels=4),
-        text_encoder=transformers.CLIPTextModel(_clip_config()),
-        tokenizer=_clip_tokenizer(),
+        text_encoder=transformers.CLIPTextModel(clip_config()),
+        tokenizer=clip_tokenizer(),
         text_encoder_2=t5(width=32),
         tokenizer_2=t5_tokenizer(),
         transformer=diffusers.FluxTransformer2DModel(
@@ -213,7 +220,7 @@ def qwen_image() -> Any:
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
-        "vocab_size": _QWEN_VOCABULARY,
+        "vocab_size": QWEN_VOCABULARY,
         "rope_parameters": {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1e6},
     }
     vision = {
@@ -263,7 +270,7 @@ def z_image() -> Any:
                 num_attention_heads=2,
                 num_key_value_heads=2,
                 head_dim=8,
-                vocab_size=_QWEN_VOCABULARY,
+                vocab_size=QWEN_VOCABULARY,
             )
         ).eval(),
         tokenizer=qwen_tokenizer(),
@@ -293,92 +300,3 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "qwen-image": qwen_image,
     "z-image": z_image,
 }
-
-_QWEN_VOCABULARY = 259
-_WORDS = ("a", "an", "red", "green", "blue", "apple", "car", "cat", "on", "white", "of", "the")
-
-
-def vae(latent_channels: int) -> Any:
-    """Halves width and height three times, as the real ones do."""
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1,
-        latent_channels=latent_channels,
-        norm_num_groups=4,
-        sample_size=64,
-        shift_factor=0.0,
-    )
-
-
-def _clip_config() -> Any:
-    tokenizer = _clip_tokenizer()
-    return transformers.CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=37,
-        num_attention_heads=4,
-        num_hidden_layers=2,
-        projection_dim=32,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-
-def _clip_tokenizer() -> Any:
-    return transformers.CLIPTokenizer.from_pretrained(EMOJI / "tokenizer")
-
-
-def t5(width: int) -> Any:
-    """A text encoder of one layer."""
-    config = transformers.T5Config(
-        vocab_size=len(_WORDS) + 4, d_model=width, d_kv=8, d_ff=37, num_layers=1, num_heads=4
-    )
-    return transformers.T5EncoderModel(config)
-
-
-def t5_tokenizer() -> Any:
-    """Knows a few words."""
-    return transformers.T5Tokenizer(vocab=_unigram("<pad>", "</s>", "<unk>"), extra_ids=0)
-
-
-def gemma(layers: int) -> Any:
-    """The language model that Sana and Lumina 2 read prompts with, of width 8."""
-    return transformers.Gemma2Model(
-        transformers.Gemma2Config(
-            vocab_size=len(_WORDS) + 4,
-            hidden_size=8,
-            intermediate_size=16,
-            head_dim=4,
-            num_attention_heads=2,
-            num_hidden_layers=layers,
-            num_key_value_heads=2,
-            attn_implementation="eager",
-        )
-    )
-
-
-def gemma_tokenizer() -> Any:
-    """Knows a few words."""
-    return transformers.GemmaTokenizer(tokenizer_object=_backend(_unigram("<pad>", "<eos>", "<bos>", "<unk>")))
-
-
-def qwen_tokenizer() -> Any:
-    """Each byte is a token, so that no text is too short for the words of the template that the pipeline leaves out."""
-    tokens = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = transformers.Qwen2Tokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[])
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    tokenizer.chat_template = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
-    return tokenizer
-
-
-def _unigram(*special: str) -> list[tuple[str, float]]:
-    return [(token, 0.0) for token in special] + [(f"▁{word}", -1.0 - rank) for rank, word in enumerate(_WORDS)]
-
-
-def _backend(vocabulary: list[tuple[str, float]]) -> Tokenizer:
-    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=len(vocabulary) - len(_WORDS) - 1))
-    tokenizer.pre_tokenizer = Metaspace()
-    return tokenizer
