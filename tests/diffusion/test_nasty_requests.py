@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from server.diffusion import Engine, InputError, Picture, PictureRequest, Warnings
+from server.diffusion.reading import read_picture
 from tests.diffusion.drawing import draw
 from tests.diffusion.markers import Shows, corners_of
 from tests.diffusion.nasty_images import Chance, NastyImage, Refused, nasty_images
@@ -86,9 +87,13 @@ def test_what_cannot_be_read_is_refused(image: NastyImage, loaded: Engine) -> No
 @pytest.mark.parametrize("image", [image for image in IMAGES if isinstance(image.expected, Chance)], ids=_named)
 def test_what_is_damaged_by_chance_is_used_or_refused(image: NastyImage, loaded: Engine) -> None:
     try:
-        assert _make(loaded, image.path).image.size
+        read_picture(image.path, "image", Warnings())
     except InputError as error:
-        assert error.input == "image"
+        with pytest.raises(InputError) as raised:
+            _make(loaded, image.path)
+        assert (raised.value.input, str(raised.value)) == ("image", str(error))
+    else:
+        assert _make(loaded, image.path).image.size
 
 
 @pytest.mark.parametrize("image", [image for image in IMAGES if isinstance(image.expected, Shows)], ids=_named)

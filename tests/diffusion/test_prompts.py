@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import Engine, InputError, PictureRequest, Warnings
-from server.diffusion import notices
+from server.diffusion import Engine, InputError, PictureRequest, Warnings, notices
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.prompts import split_prompts, watch_length
 from tests.diffusion.drawing import draw
