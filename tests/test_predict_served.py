@@ -281,7 +281,7 @@ def test_the_schema_is_that_of_the_loaded_model(server: Server, fast: Server) ->
         assert {"image", "mask", "lora_weights", "negative_prompt", "keep_unmasked"} <= offered.keys()
         assert offered["num_inference_steps"]["default"] == steps
         assert offered["guidance_scale"]["default"] == guidance
-        assert offered["width"]["multipleOf"] == 8
+        assert offered["width"]["x-multiple-of"] == 8
         assert set(schemas["scheduler"]["enum"]) <= set(SCHEDULERS)
 
 

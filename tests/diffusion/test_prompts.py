@@ -129,7 +129,7 @@ def test_the_words_before_a_prompt_do_not_count() -> None:
 @pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "pixart", "z-image"])
 def test_a_negative_prompt_is_told_from_the_prompt(name: str, engine: Loaded) -> None:
     long = "Red apple " * 300
-    given = {"guidance_scale": 3.0}
+    given: dict[str, Any] = {"guidance_scale": 3.0}
     [warning] = make(engine(name), name, prompt="red", negative_prompt=f"{long}on white", **given)
     assert (warning["code"], warning["input"]) == ("truncated", "negative_prompt")
     [warning] = make(engine(name), name, prompt=f"{long}on white", negative_prompt="red", **given)
