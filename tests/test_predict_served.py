@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from server.diffusion import SCHEDULERS
 from tests.api.clients import client_of
 from tests.conftest import ROOT, Serve, Server
 from tests.diffusion.tiny_pipelines import build
@@ -103,14 +104,13 @@ async def test_a_cancel_leaves_the_pixels_of_the_others_as_they_are_alone(server
 async def test_a_refused_prediction_leaves_the_others_alone(serve: Serve, tmp_path: Path) -> None:
     server = serve(ROOT, env={"MODEL_ID": str(build("flux", tmp_path / "flux"))})
     given = [{"prompt": "a red apple", "seed": seed, "num_inference_steps": 4, **SMALL} for seed in (1, 2)]
-    # Not a matter of the schema: only the loaded model knows.
-    bodies = [{"input": each} for each in (given[0], {**given[0], "scheduler": "DDIM"}, given[1])]
+    bodies = [{"input": each} for each in (given[0], {**given[0], "width": 65, "strict": True}, given[1])]
     async with client_of(server.url) as client:
         first, refused, second = await asyncio.gather(*(client.post("/predictions", json=body) for body in bodies))
         assert refused.status_code == 422
         [violation] = refused.json()["detail"]
-        assert violation["loc"] == ["body", "input", "scheduler"]
-        assert "'DDIM' does not work" in violation["msg"]
+        assert violation["loc"] == ["body", "input", "width"]
+        assert "65" in violation["msg"]
         for body, together in ((bodies[0], first), (bodies[2], second)):
             [got] = pixels(together.json())
             [expected] = pixels((await client.post("/predictions", json=body)).json())
@@ -153,3 +153,140 @@ async def test_progress_and_previews_come_while_it_runs(server: Server) -> None:
     assert logs == completed["logs"]
     # Where Replicate's clients look for progress.
     assert re.match(r"\s*\d+%\s*\|.+?\|\s*\d+/24", logs.splitlines()[-1])
+
+
+# Inputs, as clients send them, with the model that is quickest.
+
+QUICK = {"prompt": "a red heart", "seed": 1, "num_inference_steps": 2, **SMALL}
+
+
+@pytest.fixture(scope="module")
+def fast(serve_module: Serve) -> Server:
+    return serve_module(ROOT, env={"MODEL_ID": str(ROOT / "models" / "emoji-fast")})
+
+
+def data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+PAGE = "data:text/html;base64," + base64.b64encode(b"<!DOCTYPE html><html></html>").decode()
+
+
+def test_a_picture_and_its_mask_come_as_data_urls(fast: Server) -> None:
+    photo, mask = Image.new("RGB", (64, 64), (10, 200, 30)), Image.new("L", (64, 64))
+    mask.paste(255, (0, 0, 32, 64))
+    given = {**QUICK, "image": data_url(photo)}
+    [made] = pixels(fast.predict(**given, mask=data_url(mask), prompt_strength=1).json())
+    assert np.array_equal(made[:, 32:], np.asarray(photo)[:, 32:])
+    assert not np.array_equal(made[:, :32], np.asarray(photo)[:, :32])
+    [same] = pixels(fast.predict(**given, prompt_strength=0).json())
+    assert np.array_equal(same, np.asarray(photo))
+
+
+@pytest.mark.parametrize("name", ["image", "mask"])
+def test_a_file_that_is_no_picture_is_refused_by_name(name: str, fast: Server) -> None:
+    given = {**QUICK, "image": data_url(Image.new("RGB", (64, 64))), name: PAGE}
+    response = fast.predict(**given)
+    assert response.status_code == 422, response.text
+    [violation] = response.json()["detail"]
+    assert violation["loc"] == ["body", "input", name]
+    assert "an HTML page" in violation["msg"]
+
+
+async def test_a_file_that_is_no_picture_fails_a_prediction_that_nobody_waits_for(fast: Server) -> None:
+    async with client_of(fast.url) as client:
+        body = {"input": {**QUICK, "image": PAGE}}
+        response = await client.post("/predictions", json=body, headers={"Prefer": "respond-async"})
+        assert response.status_code == 202
+        url = f"/predictions/{response.json()['id']}"
+        while (answer := (await client.get(url)).json())["status"] in ("starting", "processing"):
+            pass
+    assert answer["status"] == "failed"
+    assert answer["error"].startswith("image: ")
+    assert "an HTML page" in answer["error"]
+
+
+def test_warnings_are_in_the_metrics(fast: Server) -> None:
+    answer = fast.predict(**{**QUICK, "width": 71, "prompt_strength": 0.5}).json()
+    assert answer["status"] == "succeeded"
+    warnings = answer["metrics"]["warnings"]
+    assert [(warning["code"], warning["input"]) for warning in warnings] == [
+        ("ignored", "prompt_strength"),
+        ("rounded", "width"),
+    ]
+    assert all(warning["message"] in answer["logs"] for warning in warnings)
+    assert "warnings" not in fast.predict(**QUICK).json()["metrics"]
+    refused = fast.predict(**{**QUICK, "width": 71, "strict": True})
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"] == ["body", "input", "width"]
+
+
+@pytest.mark.parametrize(
+    ("output_format", "kind"), [("webp", "WEBP"), ("jpg", "JPEG"), ("png", "PNG"), ("avif", "AVIF")]
+)
+def test_each_format_is_delivered(output_format: str, kind: str, fast: Server) -> None:
+    answer = fast.predict(**{**QUICK, "output_format": output_format, "embed_metadata": False}).json()
+    [url] = answer["output"]
+    image = picture(url, kind.lower())
+    assert (image.format, image.size) == (kind, (64, 64))
+    assert b"red heart" not in base64.b64decode(url.partition(",")[2])
+    told = fast.predict(**{**QUICK, "output_format": output_format}).json()["output"][0]
+    assert len(told) > len(url)
+
+
+async def test_several_prompts_come_one_by_one(fast: Server) -> None:
+    given = {**QUICK, "prompt": "a red heart\na car\n\na cat", "prompt_delimiter": "\\n"}
+    async with (
+        client_of(fast.url) as client,
+        client.stream("POST", "/predictions", json={"input": given}, headers=STREAM) as response,
+    ):
+        told = [event async for event in events(response)]
+    outputs = [data for name, data in told if name == "output"]
+    assert len(outputs) == 3
+    completed = told[-1][1]
+    assert len(completed["output"]) == 3
+    for index, prompt in enumerate(("a red heart", "a car", "a cat")):
+        [alone] = pixels(fast.predict(**{**QUICK, "prompt": prompt, "seed": 1 + index}).json())
+        assert np.abs(np.asarray(picture(completed["output"][index], "png"), dtype=int) - alone).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"controlnet_image": PAGE},
+        {"controlnet_end": 0.5},
+        {"reference_images": [PAGE]},
+        {"disable_safety_checker": True},
+        {"num_outputs": 201},
+        {"megapixels": 0},
+        {"aspect_ratio": "2:1"},
+        {"prompt_strength": 1.1},
+        {"aspect_ratio": "match_input_image"},
+        {"prompt_delimiter": "heart", "prompt": "heart"},
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(given: dict[str, Any], fast: Server) -> None:
+    response = fast.predict(**{**QUICK, **given})
+    assert response.status_code == 422, response.text
+
+
+def test_the_schema_is_that_of_the_loaded_model(server: Server, fast: Server) -> None:
+    for each, steps, guidance in ((server, 20, 4), (fast, 8, 1)):
+        schemas = each.client.get("/openapi.json").json()["components"]["schemas"]
+        offered = schemas["Input"]["properties"]
+        assert not [name for name in offered if name.startswith("controlnet_")]
+        assert not {"reference_images", "disable_safety_checker"} & offered.keys()
+        assert {"image", "mask", "lora_weights", "negative_prompt", "keep_unmasked"} <= offered.keys()
+        assert offered["num_inference_steps"]["default"] == steps
+        assert offered["guidance_scale"]["default"] == guidance
+        assert offered["width"]["x-multiple-of"] == 8
+        assert set(schemas["scheduler"]["enum"]) <= set(SCHEDULERS)
+
+
+def test_every_scheduler_offered_draws(fast: Server) -> None:
+    schedulers = fast.client.get("/openapi.json").json()["components"]["schemas"]["scheduler"]["enum"]
+    for scheduler in schedulers:
+        [made] = pixels(fast.predict(**{**QUICK, "num_inference_steps": 4, "scheduler": scheduler}).json())
+        assert made.std() > 0, scheduler

@@ -91,21 +91,31 @@ def _watching(tokenizer_class: type[Any]) -> type[Any]:
             same = next(
                 (i for i, (one, other) in enumerate(zip(kept, tokens, strict=False)) if one != other), len(kept)
             )
-            lost = str(self.decode(tokens[same:], skip_special_tokens=True)).strip()
+            name, behind = self._place(text)
+            lost, end = self._words(tokens[same:]), self._words(super().__call__(behind, add_special_tokens=False))
+            if behind and end.endswith(lost):
+                return
+            lost = lost.removesuffix(end).strip()
             shown = lost if len(lost) <= _LONGEST_SHOWN else f"{lost[:_LONGEST_SHOWN]}..."
             message = (
                 f"it is too long: the model reads the first {len(kept)} tokens (pieces of words) of {len(tokens)}, and "
                 f"did not see {shown!r}. Shorten it, or put first what matters."
             )
-            name = "negative_prompt" if self._is_negative(text) else "prompt"
             notices.tell(notices.Notice(message, WarningCode.TRUNCATED, name))
 
-        def _is_negative(self, text: str) -> bool:
-            # Pipelines put prompts into templates, and some write all in small letters.
-            negative, prompt, whole = (self.negative_prompt or "").strip(), self.prompt.strip(), text.lower()
-            if not negative or negative.lower() not in whole:
-                return False
-            return prompt.lower() not in whole or len(negative) > len(prompt)
+        def _place(self, text: str) -> tuple[str, str]:
+            """The input that a text is made of, and what a template has behind it."""
+            prompt, negative = self.prompt.strip(), (self.negative_prompt or "").strip()
+            # Some pipelines write all in small letters.
+            whole = text.lower()
+            is_negative = negative and negative.lower() in whole
+            if is_negative and (prompt.lower() not in whole or len(negative) > len(prompt)):
+                return "negative_prompt", text.rpartition(negative)[2] if negative in text else ""
+            return "prompt", text.rpartition(prompt)[2] if prompt and prompt in text else ""
+
+        def _words(self, encoded: Any) -> str:
+            tokens = encoded if isinstance(encoded, list) else encoded["input_ids"]
+            return str(self.decode(tokens, skip_special_tokens=True)).strip()
 
     Watching.__name__, Watching.__qualname__ = tokenizer_class.__name__, tokenizer_class.__qualname__
     return Watching
