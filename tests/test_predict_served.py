@@ -204,8 +204,7 @@ async def test_a_file_that_is_no_picture_fails_a_prediction_that_nobody_waits_fo
         while (answer := (await client.get(url)).json())["status"] in ("starting", "processing"):
             pass
     assert answer["status"] == "failed"
-    assert answer["error"].startswith("image: ")
-    assert "an HTML page" in answer["error"]
+    assert "image: the file is an HTML page." in answer["error"]
 
 
 def test_warnings_are_in_the_metrics(fast: Server) -> None:
