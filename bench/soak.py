@@ -31,6 +31,8 @@ _DECIBELS = 40.0
 _LEVELS = 1
 """By how many of 255 levels a picture on a CPU may differ: as rounding to levels can, of what differs by 1e-5."""
 
+_NO_PICTURE = "data:image/png;base64,"
+
 
 @dataclass
 class _Soak:
@@ -119,9 +121,9 @@ class _Soak:
         self.counts["left"] += 1
 
     async def _fail(self, inputs: dict[str, Any], _: Sequence[bytes]) -> None:
-        # Valid by the schema; the engine finds out that the model cannot make pictures of that width.
+        # Valid by the schema; the engine finds out that there is nothing to mask.
         try:
-            await predict(self.client, inputs | {"width": inputs["width"] + 1})
+            await predict(self.client, inputs | {"mask": _NO_PICTURE})
         except WrongAnswer:
             self.counts["failed"] += 1
         else:
