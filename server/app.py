@@ -14,6 +14,7 @@ from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
 from server.api.health import health_routes
 from server.api.history import history_routes
+from server.api.playground import Playground
 from server.api.predictions import prediction_routes
 from server.api.responses import install_error_responses
 from server.launch import create_backend
@@ -86,7 +87,9 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
-    app.include_router(discovery_routes(trains=manifest.trainer is not None))
+    playground = Playground(settings.upload_url)
+    app.include_router(discovery_routes(playground, trains=manifest.trainer is not None))
+    app.include_router(playground.routes())
     app.include_router(health_routes(backend, slots, lambda: app.state.shutdown()))
     app.include_router(docs_routes(backend))
     for mode in Mode:
