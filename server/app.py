@@ -16,6 +16,7 @@ from server.api.health import health_routes
 from server.api.history import history_routes
 from server.api.playground import Playground
 from server.api.predictions import prediction_routes
+from server.api.replicate import replicate_routes
 from server.api.responses import install_error_responses
 from server.launch import create_backend
 from server.manifest import Manifest
@@ -95,6 +96,7 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     for mode in Mode:
         app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any, mode))
         app.include_router(history_routes(history, service.ahead, mode))
+    app.include_router(replicate_routes(service, webhooks, history, settings.max_request_bytes))
     return app
 
 

@@ -53,6 +53,8 @@ function App() {
   }, [model]);
   useEffect(() => void kept().then(setEntries), []);
 
+  const focusFirst = (wrong) => focusInput(fields.find((field) => wrong[field.name])?.name);
+
   const setDraft = (name, draft) => {
     setDrafts((before) => ({ ...before, [name]: draft }));
     setErrors(({ [name]: _, ...others }) => others);
@@ -70,7 +72,7 @@ function App() {
       setSaid(announcement(ended));
       if (ended.status === "refused") {
         setErrors(ended.fields);
-        focusInput(Object.keys(ended.fields)[0]);
+        focusFirst(ended.fields);
         askHealth();
       } else if (ENDED.has(ended.status)) {
         const { chunks: _, warning: __, fields: ___, ...entry } = ended;
@@ -87,7 +89,7 @@ function App() {
     if (running || !model || !isReady(health)) return;
     if (Object.keys(built.errors).length) {
       setErrors(built.errors);
-      focusInput(Object.keys(built.errors)[0]);
+      focusFirst(built.errors);
     } else start(built.input);
   };
 

@@ -57,12 +57,12 @@ export function Field({ field, draft, error, notes = [], image, onDraft }) {
 function hintOf(field) {
   const { minimum, maximum, minLength, maxLength } = field;
   if (field.kind === "integer" || field.kind === "number") return range(minimum, maximum) || NAMES[field.kind];
-  if (field.kind === "text" && minLength === maxLength && minLength !== undefined) return `${minLength} characters`;
+  if (field.kind === "text" && minLength === maxLength && minLength !== undefined) return `${minLength} ${minLength === 1 ? "character" : "characters"}`;
   if (field.kind === "text") return range(minLength, maxLength, " characters");
   return NAMES[field.kind] ?? "";
 }
 
-const NAMES = { integer: "whole number", number: "number", json: "JSON", secret: "kept nowhere" };
+const NAMES = { integer: "whole number", number: "number", json: "JSON", secret: "secret" };
 
 function range(least, most, unit = "") {
   if (least !== undefined && most !== undefined) return `${least} – ${most}${unit}`;

@@ -42,7 +42,7 @@ export function History({ entries, busy, canVary, onOpen, onAgain, onVary, onFor
 function Thumbnail({ entry }) {
   const [first] = [entry.output].flat();
   if (isFile(first) && mediaType(first).startsWith("image/") && first.startsWith("data:")) return html`<img src=${first} alt="" />`;
-  const text = entry.error || (typeof first === "string" && !isFile(first) ? first : entry.status);
+  const text = entry.status === "succeeded" && typeof first === "string" && !isFile(first) ? first : entry.status;
   return html`<span class="no-picture">${text.slice(0, 80)}</span>`;
 }
 

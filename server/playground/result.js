@@ -45,7 +45,10 @@ const ENDINGS = {
 function Ending({ run }) {
   const took = seconds(run.endedAt - run.startedAt);
   const count = Object.keys(run.fields ?? {}).length;
-  const reason = run.error || (count && `${count === 1 ? "An input needs" : `${count} inputs need`} another look.`);
+  const wanting = count === 1 ? "An input needs another look." : `${count} inputs need another look.`;
+  // The words before the reason are Cog's, sometimes twice.
+  const told = run.error?.replace(/^(Prediction failed: )+/, "");
+  const reason = told || (count ? wanting : "");
   return html`<div class=${`ending ${run.status}`}>
     <div class="row">
       <strong>${ENDINGS[run.status] ?? run.status}</strong>
@@ -64,7 +67,7 @@ function Warnings({ run, onFocus }) {
       ${warnings.map(
         ({ code, input, message }) => html`<li>
           <span class="tag">${code}</span>
-          ${input && html`<button type="button" class="link" onClick=${() => onFocus(input)}>${inWords(input)}</button>`}
+          ${" "}${input && html`<button type="button" class="link" onClick=${() => onFocus(input)}>${inWords(input)}</button>: `}
           ${message}
         </li>`,
       )}

@@ -43,7 +43,8 @@ function readField(name, property, required, schemas) {
     kind,
     required,
     label: inWords(name),
-    description: schema.description ?? "",
+    // Not that of the choices, which says only that they are some.
+    description: property.description ?? "",
     order: property["x-order"] ?? 0,
     default: schema.default ?? undefined,
     nullable: schema.nullable === true,
@@ -89,9 +90,9 @@ function simpleKind(schema) {
   return { string: "text", integer: "integer", number: "number", boolean: "boolean" }[schema?.type];
 }
 
-/** `guidance_scale` as people write it: "Guidance scale". */
+/** `guidance_scale` as people write it: "Guidance scale"; and `num_outputs` as "Number of outputs". */
 export function inWords(name) {
-  const words = name.replaceAll("_", " ").trim();
+  const words = name.replaceAll("_", " ").trim().replace(/^num /, "number of ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

@@ -12,6 +12,6 @@ export function ThemeButton() {
     localStorage.setItem(KEY, theme);
   }, [theme]);
   return html`<button type="button" class="plain theme" onClick=${() => setTheme(NEXT[theme])}>
-    <span class="unseen">Colours: </span>${{ auto: "Auto", light: "Light", dark: "Dark" }[theme]}
+    <span aria-hidden="true">◐ </span><span class="unseen">Colours: </span>${{ auto: "Auto", light: "Light", dark: "Dark" }[theme]}
   </button>`;
 }
