@@ -28,13 +28,15 @@ export function Field({ field, draft, error, notes = [], image, onDraft }) {
   const id = `input-${field.name}`;
   const described = [error && `error-${field.name}`, field.description && `about-${field.name}`].filter(Boolean);
   const isGroup = SEVERAL.has(field.kind);
-  const label = html`${field.label}${field.required && html`<span class="required" title="required"> *</span>`}
+  const saysRequired = !isGroup && field.kind !== "file";
+  const label = html`<span class=${field.required ? "required" : ""}>${field.label}</span>
+    ${field.required && !saysRequired && html`<span class="unseen">, required</span>`}
     ${field.deprecated && html`<span class="tag">deprecated</span>`}`;
   const aria = {
     id,
     "aria-describedby": described.join(" ") || undefined,
     "aria-invalid": error ? "true" : undefined,
-    "aria-required": field.required && !isGroup && field.kind !== "file" ? "true" : undefined,
+    "aria-required": field.required && saysRequired ? "true" : undefined,
   };
   return html`<div
     class=${`field field-${field.kind}${error ? " wrong" : ""}`}

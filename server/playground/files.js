@@ -51,7 +51,8 @@ export function endingOf(url) {
 export function sizeOf(url) {
   if (!url.startsWith("data:")) return "";
   const content = url.length - url.indexOf(",") - 1;
-  const bytes = url.slice(0, url.indexOf(",")).endsWith(";base64") ? (content * 3) / 4 : content;
+  const padding = url.endsWith("==") ? 2 : Number(url.endsWith("="));
+  const bytes = url.slice(0, url.indexOf(",")).endsWith(";base64") ? (content * 3) / 4 - padding : content;
   if (bytes < 1000) return `${Math.round(bytes)} bytes`;
   return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

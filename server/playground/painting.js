@@ -73,9 +73,15 @@ export class Painting {
       context.lineWidth = size * canvas.width;
       context.beginPath();
       const [first, ...others] = places.map(([x, y]) => [x * canvas.width, y * canvas.height]);
-      context.moveTo(...first);
-      for (const place of others.length ? others : [first]) context.lineTo(...place);
-      context.stroke();
+      if (others.length) {
+        context.moveTo(...first);
+        for (const place of others) context.lineTo(...place);
+        context.stroke();
+      } else {
+        // A line without a length is not drawn.
+        context.arc(...first, context.lineWidth / 2, 0, 2 * Math.PI);
+        context.fill();
+      }
     }
     context.restore();
   }

@@ -1,5 +1,6 @@
 """Paints what the mask covers in red, as an inpainting model would, and says so."""
 
+import tempfile
 import time
 
 from cog import BasePredictor, Input, Path, current_scope
@@ -28,7 +29,8 @@ class Predictor(BasePredictor):
         if mask:
             covered = Image.open(mask).convert("L").resize(picture.size)
             picture.paste(Image.new("RGB", picture.size, "red"), mask=covered)
-        picture.save("out.png")
+        path = Path(tempfile.mkdtemp()) / "out.png"
+        picture.save(path)
         scope.record_metric("seed", seed)
         scope.record_metric("warnings", [{"code": "ignored", "input": "seed", "message": "It has no effect."}])
-        return [Path("out.png")]
+        return [path]
