@@ -16,13 +16,15 @@ export function ApiTab({ input, model }) {
   return html`<section class="api" aria-labelledby="api-title">
     <h2 id="api-title">The request that the form makes</h2>
     <p class="quiet">
-      It changes with the form, and holds what differs from the defaults. See the <a href=${new URL("docs", SERVER).href}>API reference</a>
-      ${" "}for every operation.
+      It changes with the form, and holds what differs from the defaults. For every operation see the${" "}
+      <a href=${new URL("docs", SERVER).href}>API reference</a>.
     </p>
     <${Tabs} name="Language" id="language" tabs=${names} chosen=${names[place]} onChoose=${setChosen} />
     <div id="language-panel" role="tabpanel" aria-labelledby=${`language-${place}`} class="snippet">
       <div class="row">
-        <p class="quiet">${full[place].about}${isCut ? " What is long or secret is cut here, but not in the copy." : ""}</p>
+        <p class="quiet">
+          ${full[place].about}${isCut ? " What is long or secret is cut here, but not in the copy." : ""}
+        </p>
         <${Copy} text=${full[place].text} />
       </div>
       <pre class="code-block" tabindex="0" aria-label=${`Request: ${names[place]}`}>${shown[place].text}</pre>
@@ -53,7 +55,9 @@ export function Copy({ text, label = "Copy" }) {
     }
     setTimeout(() => setSaid(""), 2000);
   };
-  return html`<button type="button" class="copy" onClick=${copy}><span aria-live="polite">${said || label}</span></button>`;
+  return html`<button type="button" class="copy" onClick=${copy}>
+    <span aria-live="polite">${said || label}</span>
+  </button>`;
 }
 
 function copyByHand(text) {

@@ -29,7 +29,11 @@ export class Refused extends Error {
  */
 export async function request(path, { headers = {}, ...options } = {}) {
   const allowed = token() ? { Authorization: `Bearer ${token()}` } : {};
-  const response = await fetch(new URL(path, SERVER), { cache: "no-store", headers: { ...headers, ...allowed }, ...options });
+  const response = await fetch(new URL(path, SERVER), {
+    cache: "no-store",
+    headers: { ...headers, ...allowed },
+    ...options,
+  });
   if (response.status === 401) throw new Unauthorized("The server asks for a token.");
   if (!response.ok) throw await refusal(response);
   return response;
@@ -37,7 +41,7 @@ export async function request(path, { headers = {}, ...options } = {}) {
 
 async function refusal(response) {
   const text = await response.text();
-  let body = {};
+  let body;
   try {
     body = JSON.parse(text);
   } catch {

@@ -9,6 +9,7 @@ import { HealthMark, isReady, Obstacle, useHealth } from "./health.js";
 import { History } from "./history.js";
 import { linkedInput } from "./link.js";
 import { isSeed, randomSeed } from "./number-widget.js";
+import { focusInput, usePageKeys, usePagePaste } from "./page-events.js";
 import { buildInput, draftsOf, withoutSecrets } from "./request.js";
 import { Result } from "./result.js";
 import { cancel, run as runPrediction } from "./run.js";
@@ -34,6 +35,7 @@ function App() {
   const [entries, setEntries] = useState([]);
   const [said, setSaid] = useState("");
   const following = useRef(null);
+  const output = useRef(null);
 
   const fields = model?.fields ?? [];
   const built = useMemo(() => buildInput(fields, drafts), [fields, drafts]);
@@ -46,7 +48,8 @@ function App() {
   useEffect(() => {
     if (!model) return undefined;
     // Inputs may have gone or come since the form was last filled in.
-    setDrafts((before) => (Object.keys(before).length ? { ...draftsOf(fields), ...before } : draftsOf(fields, linkedInput())));
+    const isFirst = (before) => !Object.keys(before).length;
+    setDrafts((before) => (isFirst(before) ? draftsOf(fields, linkedInput()) : { ...draftsOf(fields), ...before }));
     const onHashChange = () => linkedInput() && fill(linkedInput());
     addEventListener("hashchange", onHashChange);
     return () => removeEventListener("hashchange", onHashChange);
@@ -64,18 +67,20 @@ function App() {
     following.current?.abort();
     following.current = new AbortController();
     setErrors({});
+    setTab(DEMO);
     setSaid("Running");
     const preview = fields.some((field) => field.name === "preview_interval") && !("preview_interval" in input);
     const extra = preview ? { preview_interval: 1 } : {};
     try {
       const ended = await runPrediction(input, extra, setRun, following.current.signal);
+      if (ended.phase !== "ended") return;
       setSaid(announcement(ended));
       if (ended.status === "refused") {
         setErrors(ended.fields);
         focusFirst(ended.fields);
         askHealth();
       } else if (ENDED.has(ended.status)) {
-        const { chunks: _, warning: __, fields: ___, ...entry } = ended;
+        const { chunks: _, previews: __, warning: ___, ...entry } = ended;
         setEntries(await keep({ ...entry, input: withoutSecrets(fields, input) }));
       }
     } catch (error) {
@@ -103,12 +108,22 @@ function App() {
     }
   };
 
+  const open = (entry) => {
+    if (running) return;
+    fill(entry.input);
+    setRun({ ...entry, chunks: [], previews: {} });
+  };
+
   const again = (entry, seed) => {
     const input = seed === undefined ? entry.input : { ...entry.input, [seedField.name]: seed };
     fill(input);
-    setTab(DEMO);
     start(input);
   };
+  // On a phone what comes out is below the form.
+  useEffect(() => {
+    if (run?.phase === "sending" && matchMedia(NARROW).matches) output.current?.scrollIntoView({ block: "start" });
+  }, [run?.phase]);
+
   const seedField = fields.find(isSeed);
   const targets = fields.filter((field) => FILES.has(field.kind) && field.name !== "mask");
 
@@ -122,7 +137,8 @@ function App() {
 
   usePageKeys(onRun);
   usePagePaste(async (file) => {
-    const free = fields.find((field) => field.kind === "file" && !drafts[field.name]) ?? fields.find((field) => field.kind === "files");
+    const isFree = (field) => field.kind === "file" && !drafts[field.name];
+    const free = fields.find(isFree) ?? fields.find((field) => field.kind === "files");
     if (!free) return;
     const taken = await readFile(file);
     setDraft(free.name, free.kind === "file" ? taken : [...(drafts[free.name] ?? []), taken]);
@@ -130,7 +146,10 @@ function App() {
 
   return html`
     <header class="top">
-      <p class="brand"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="28" height="28" />${model?.title ?? "Darkroom"}</p>
+      <p class="brand">
+        <img src=${new URL("icon.svg", import.meta.url).href} alt="" width="28" height="28" />
+        ${model?.title ?? "Darkroom"}
+      </p>
       <${HealthMark} health=${health} />
       <${ThemeButton} />
     </header>
@@ -140,41 +159,49 @@ function App() {
       <${Tabs} name="Page" id="page" tabs=${[DEMO, API]} chosen=${tab} onChoose=${setTab} />
       <div id="page-panel" role="tabpanel" aria-labelledby=${`page-${tab === DEMO ? 0 : 1}`}>
         ${!model && html`<div class="skeleton" aria-label="Loading the form" role="img"></div>`}
-        ${model && tab === API && html`<${ApiTab} input=${built.input} model=${model} />`}
-        ${model && html`<div class="halves" hidden=${tab !== DEMO}>
+        ${
+          model &&
+          html`<div class=${`halves ${tab === API ? "with-api" : ""}`}>
           <form novalidate aria-label="Inputs" onSubmit=${(event) => {
             event.preventDefault();
             onRun();
           }}>
-            <${Form} fields=${fields} drafts=${drafts} errors=${{ ...errors }} notes=${notesOf(run)} onDraft=${setDraft} />
-            <${RunBar} running=${running} ready=${isReady(health)} fields=${fields} input=${built.input} onCancel=${onCancel} onReset=${() => fill({})} />
+            <${Form} fields=${fields} drafts=${drafts} errors=${errors} notes=${notesOf(run)} onDraft=${setDraft} />
+            <${RunBar} running=${running} ready=${isReady(health)} fields=${fields} input=${built.input}
+              onCancel=${onCancel} onReset=${() => fill({})} />
           </form>
-          <section class="half" aria-labelledby="output-title">
-            <h2 id="output-title" class="unseen">Output</h2>
-            <${Result} run=${run} model=${model} busy=${health.status === "BUSY"} targets=${targets} onUse=${use} onFocus=${focusInput} />
-            <${History} entries=${entries} busy=${running || !isReady(health)} canVary=${Boolean(seedField)}
-              onOpen=${(entry) => {
-                if (running) return;
-                fill(entry.input);
-                setRun({ ...entry, chunks: [] });
-              }}
-              onAgain=${(entry) => again(entry, seedUsed(entry, seedField))}
-              onVary=${(entry) => again(entry, randomSeed(seedField))}
-              onForget=${async (id) => setEntries(await forget(id))} />
-          </section>
-        </div>`}
+          ${
+            tab === API
+              ? html`<${ApiTab} input=${built.input} model=${model} />`
+              : html`<section class="half" aria-labelledby="output-title" ref=${output}>
+                <h2 id="output-title" class="unseen">Output</h2>
+                <${Result} run=${run} model=${model} busy=${health.status === "BUSY"} targets=${targets}
+                  onUse=${use} onFocus=${focusInput} />
+                <${History} entries=${entries} busy=${running || !isReady(health)} canVary=${Boolean(seedField)}
+                  onOpen=${open}
+                  onAgain=${(entry) => again(entry, seedUsed(entry, seedField))}
+                  onVary=${(entry) => again(entry, randomSeed(seedField))}
+                  onForget=${async (id) => setEntries(await forget(id))} />
+              </section>`
+          }
+        </div>`
+        }
       </div>
     </main>
     <p class="unseen" role="status" aria-live="polite">${said}</p>
-    ${locked && html`<${TokenDialog} wrong=${token() !== null} onDone=${() => {
-      setLocked(false);
-      askHealth();
-    }} />`}
+    ${
+      locked &&
+      html`<${TokenDialog} wrong=${token() !== null} onDone=${() => {
+        setLocked(false);
+        askHealth();
+      }} />`
+    }
   `;
 }
 
 const ENDED = new Set(["succeeded", "failed", "canceled"]);
 const FILES = new Set(["file", "files"]);
+const NARROW = "(max-width: 899px)";
 
 /** The model; null until it is set up. It is read again after each setup, which may change its inputs. */
 function useModel(health, onError) {
@@ -187,39 +214,6 @@ function useModel(health, onError) {
       .catch(onError);
   }, [setUp]);
   return model;
-}
-
-function usePageKeys(onRun) {
-  useEffect(() => {
-    const onKeyDown = (event) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
-      event.preventDefault();
-      onRun();
-    };
-    addEventListener("keydown", onKeyDown);
-    return () => removeEventListener("keydown", onKeyDown);
-  });
-}
-
-function usePagePaste(onFile) {
-  useEffect(() => {
-    const onPaste = (event) => {
-      const [file] = event.clipboardData.files;
-      if (file) onFile(file);
-    };
-    addEventListener("paste", onPaste);
-    return () => removeEventListener("paste", onPaste);
-  });
-}
-
-function focusInput(name) {
-  // Once it is drawn, and the group around it unfolded.
-  requestAnimationFrame(() => {
-    const field = document.querySelector(`[data-input="${CSS.escape(name ?? "")}"]`);
-    field?.closest("details")?.setAttribute("open", "");
-    field?.scrollIntoView({ block: "center" });
-    field?.querySelector("input, textarea, select, button")?.focus({ preventScroll: true });
-  });
 }
 
 function notesOf(run) {

@@ -46,7 +46,11 @@ export function Field({ field, draft, error, notes = [], image, onDraft }) {
     aria-describedby=${isGroup ? aria["aria-describedby"] : undefined}
   >
     <div class="field-head">
-      ${isGroup ? html`<span class="label" id=${`${id}-label`}>${label}</span>` : html`<label class="label" id=${`${id}-label`} for=${id}>${label}</label>`}
+      ${
+        isGroup
+          ? html`<span class="label" id=${`${id}-label`}>${label}</span>`
+          : html`<label class="label" for=${id}>${label}</label>`
+      }
       <span class="hint">${hintOf(field)}</span>
     </div>
     <${WIDGETS[field.kind]} field=${field} draft=${draft} aria=${aria} image=${image} onDraft=${onDraft} />
@@ -59,7 +63,8 @@ export function Field({ field, draft, error, notes = [], image, onDraft }) {
 function hintOf(field) {
   const { minimum, maximum, minLength, maxLength } = field;
   if (field.kind === "integer" || field.kind === "number") return range(minimum, maximum) || NAMES[field.kind];
-  if (field.kind === "text" && minLength === maxLength && minLength !== undefined) return `${minLength} ${minLength === 1 ? "character" : "characters"}`;
+  if (field.kind === "text" && minLength === maxLength && minLength !== undefined)
+    return `${minLength} ${minLength === 1 ? "character" : "characters"}`;
   if (field.kind === "text") return range(minLength, maxLength, " characters");
   return NAMES[field.kind] ?? "";
 }

@@ -9,18 +9,26 @@ export function FileWidget({ field, draft, aria, image, onDraft }) {
   const [drawing, setDrawing] = useState(false);
   const canDraw = image?.url.startsWith("data:image/");
   return html`<div>
-    ${draft
-      ? html`<div class="files"><${Chosen} file=${draft} label=${field.label} onRemove=${() => onDraft(undefined)} /></div>`
-      : html`<${Drop} field=${field} aria=${aria} onFiles=${([file]) => onDraft(file)} />`}
-    ${image !== undefined &&
-    html`<div class="row">
+    ${
+      draft
+        ? html`<${Chosen} file=${draft} label=${field.label} onRemove=${() => onDraft(undefined)} />`
+        : html`<${Drop} field=${field} aria=${aria} onFiles=${([file]) => onDraft(file)} />`
+    }
+    ${
+      image !== undefined &&
+      html`<div class="row">
       <button type="button" disabled=${!canDraw} onClick=${() => setDrawing(true)}>
         ${draft ? "Change the mask" : "Draw a mask"}
       </button>
-      ${!canDraw && html`<span class="quiet">${image ? "For drawing, upload the image itself." : "Choose an image first."}</span>`}
-    </div>`}
-    ${drawing &&
-    html`<${MaskDialog}
+      ${
+        !canDraw &&
+        html`<span class="quiet">${image ? "To draw on the image, upload it." : "Choose an image first."}</span>`
+      }
+    </div>`
+    }
+    ${
+      drawing &&
+      html`<${MaskDialog}
       image=${image.url}
       mask=${draft?.url}
       onDone=${(url) => {
@@ -28,7 +36,8 @@ export function FileWidget({ field, draft, aria, image, onDraft }) {
         setDrawing(false);
       }}
       onClose=${() => setDrawing(false)}
-    />`}
+    />`
+    }
   </div>`;
 }
 
@@ -49,9 +58,11 @@ function Chosen({ file, label, onRemove }) {
   const [shown, setShown] = useState(true);
   // Of an address elsewhere there is no preview: this page asks no other host for anything.
   return html`<figure class="chosen">
-    ${isPicture && shown && file.url.startsWith("data:")
-      ? html`<img src=${file.url} alt=${`${label}: ${file.name}`} onError=${() => setShown(false)} />`
-      : html`<span class="file-icon" aria-hidden="true">${mediaType(file.url).split("/").pop()}</span>`}
+    ${
+      isPicture && shown && file.url.startsWith("data:")
+        ? html`<img src=${file.url} alt=${`${label}: ${file.name}`} onError=${() => setShown(false)} />`
+        : html`<span class="file-icon" aria-hidden="true">${mediaType(file.url).split("/").pop()}</span>`
+    }
     <figcaption>
       <span class="file-name">${file.name}</span>
       <span class="quiet">${sizeOf(file.url) || "fetched by the server"}</span>

@@ -25,7 +25,10 @@ export function Form({ fields, drafts, errors, notes, onDraft }) {
   />`;
   if (!fields.length) return html`<p class="quiet">The model takes no inputs. Just run it.</p>`;
   return groupsOf(fields).map((group) =>
-    group.title ? html`<${Fold} key=${group.title} group=${group} drafts=${drafts} errors=${errors} children=${group.fields.map(fieldOf)} />`
+    group.title
+      ? html`<${Fold} key=${group.title} group=${group} drafts=${drafts} errors=${errors}>
+          ${group.fields.map(fieldOf)}
+        <//>`
       : group.fields.map(fieldOf),
   );
 }

@@ -57,7 +57,9 @@ const WORDS = {
 
 export function HealthMark({ health }) {
   const status = health.status ?? "STARTING";
-  return html`<span class=${`health ${status.toLowerCase()}`} role="status">${health.status ? (WORDS[status] ?? status) : "Connecting"}</span>`;
+  return html`<span class=${`health ${status.toLowerCase()}`} role="status">
+    ${health.status ? (WORDS[status] ?? status) : "Connecting"}
+  </span>`;
 }
 
 /** Whether predictions are taken. */
@@ -68,15 +70,39 @@ export function Obstacle({ health }) {
   const logs = health.setup?.logs;
   switch (health.status) {
     case "LOST":
-      return html`<${Notice} kind="bad" title="The server cannot be reached" text="It has ended, or the connection is lost. The page goes on by itself once it is back." />`;
+      return html`<${Notice}
+        kind="bad"
+        title="The server cannot be reached"
+        text="It has ended, or the connection is lost. The page goes on by itself once it is back."
+      />`;
     case "STARTING":
-      return html`<${Notice} kind="wait" title="The model is being loaded" text="This takes from seconds to minutes." logs=${logs} />`;
+      return html`<${Notice}
+        kind="wait"
+        title="The model is being loaded"
+        text="This takes from seconds to minutes."
+        logs=${logs}
+      />`;
     case "SETUP_FAILED":
-      return html`<${Notice} kind="bad" title="The model could not be loaded" text="The log below says why. Once that is mended, start the server again." logs=${logs} open />`;
+      return html`<${Notice}
+        kind="bad"
+        title="The model could not be loaded"
+        text="The log below says why. Once that is mended, start the server again."
+        logs=${logs}
+        open
+      />`;
     case "UNHEALTHY":
-      return html`<${Notice} kind="bad" title="The model says that it is not well" text=${health.user_healthcheck_error} />`;
+      return html`<${Notice}
+        kind="bad"
+        title="The model says that it is not well"
+        text=${health.user_healthcheck_error}
+      />`;
     case "DEFUNCT":
-      return html`<${Notice} kind="wait" title="The model died and is being started again" text="What you run now waits for it." logs=${logs} />`;
+      return html`<${Notice}
+        kind="wait"
+        title="The model died and is being started again"
+        text="What you run now waits for it."
+        logs=${logs}
+      />`;
     default:
       return null;
   }
@@ -86,6 +112,12 @@ function Notice({ kind, title, text, logs, open = false }) {
   return html`<div class=${`notice ${kind}`} role=${kind === "bad" ? "alert" : "status"}>
     <strong>${title}</strong>
     ${text && html`<p>${text}</p>`}
-    ${logs && html`<details class="more" open=${open}><summary>Setup log</summary><pre class="code-block" tabindex="0" aria-label="Setup log">${logs}</pre></details>`}
+    ${
+      logs &&
+      html`<details class="more" open=${open}>
+      <summary>Setup log</summary>
+      <pre class="code-block" tabindex="0" aria-label="Setup log">${logs}</pre>
+    </details>`
+    }
   </div>`;
 }

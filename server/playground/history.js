@@ -14,6 +14,7 @@ export function History({ entries, busy, canVary, onOpen, onAgain, onVary, onFor
     <ul>
       ${entries.map((entry) => {
         const name = titleOf(entry);
+        const at = new Date(entry.startedAt);
         const ofWhat = html`<span class="unseen"> ${name}</span>`;
         return html`<li key=${entry.id} class="earlier">
           <button type="button" class="picture" onClick=${() => onOpen(entry)}>
@@ -23,13 +24,19 @@ export function History({ entries, busy, canVary, onOpen, onAgain, onVary, onFor
           <div>
             <p class="earlier-title">${name}</p>
             <p class="quiet">
-              <time datetime=${new Date(entry.startedAt).toISOString()}>${new Date(entry.startedAt).toLocaleTimeString([], { timeStyle: "short" })}</time>
+              <time datetime=${at.toISOString()}>${whenOf(at)}</time>
               ${` · ${entry.status === "succeeded" ? seconds(entry.endedAt - entry.startedAt) : entry.status}`}
             </p>
             <div class="row">
-              <button type="button" class="plain" disabled=${busy} onClick=${() => onAgain(entry)}>Again${ofWhat}</button>
-              ${canVary &&
-              html`<button type="button" class="plain" disabled=${busy} onClick=${() => onVary(entry)}>Vary the seed${ofWhat}</button>`}
+              <button type="button" class="plain" disabled=${busy} onClick=${() => onAgain(entry)}>
+                Again${ofWhat}
+              </button>
+              ${
+                canVary &&
+                html`<button type="button" class="plain" disabled=${busy} onClick=${() => onVary(entry)}>
+                  Vary the seed${ofWhat}
+                </button>`
+              }
               <button type="button" class="plain" onClick=${() => onForget(entry.id)}>Forget${ofWhat}</button>
             </div>
           </div>
@@ -41,9 +48,16 @@ export function History({ entries, busy, canVary, onOpen, onAgain, onVary, onFor
 
 function Thumbnail({ entry }) {
   const [first] = [entry.output].flat();
-  if (isFile(first) && mediaType(first).startsWith("image/") && first.startsWith("data:")) return html`<img src=${first} alt="" />`;
+  if (isFile(first) && mediaType(first).startsWith("image/") && first.startsWith("data:"))
+    return html`<img src=${first} alt="" />`;
   const text = entry.status === "succeeded" && typeof first === "string" && !isFile(first) ? first : entry.status;
   return html`<span class="no-picture">${text.slice(0, 80)}</span>`;
+}
+
+/** The time of today; the day, of other days. */
+function whenOf(moment) {
+  const isToday = moment.toDateString() === new Date().toDateString();
+  return isToday ? moment.toLocaleTimeString([], { timeStyle: "short" }) : moment.toLocaleDateString();
 }
 
 function titleOf(entry) {

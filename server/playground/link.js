@@ -5,8 +5,8 @@ import { withoutSecrets } from "./request.js";
 const LONGEST_VALUE = 4000;
 
 /**
- * @returns {{url: string, left: string[]}} the link, and the names of the inputs that are not in it, being secret or too
- *   long, as uploaded files are
+ * @returns {{url: string, left: string[]}} the link, and the names of the inputs that are not in it, being secret or
+ *   too long, as uploaded files are
  */
 export function linkTo(fields, input) {
   const open = Object.entries(withoutSecrets(fields, input));

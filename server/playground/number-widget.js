@@ -10,8 +10,9 @@ export function NumberWidget({ field, draft, aria, onDraft }) {
   const isUnset = draft === undefined || draft === "";
   const fallback = field.default ?? undefined;
   return html`<div class="row number">
-    ${field.slides &&
-    html`<input
+    ${
+      field.slides &&
+      html`<input
       type="range"
       class=${isUnset && fallback === undefined ? "unset" : ""}
       aria-label=${`${label}, slider`}
@@ -21,7 +22,8 @@ export function NumberWidget({ field, draft, aria, onDraft }) {
       step=${step === "any" ? fineness(minimum, maximum) : step}
       value=${isUnset ? (fallback ?? (minimum + maximum) / 2) : draft}
       onInput=${(event) => onDraft(event.currentTarget.value)}
-    />`}
+    />`
+    }
     <input
       ...${aria}
       type="number"
@@ -33,14 +35,20 @@ export function NumberWidget({ field, draft, aria, onDraft }) {
       placeholder=${fallback ?? (field.required ? "" : "auto")}
       onInput=${(event) => onDraft(event.currentTarget.value)}
     />
-    ${isSeed(field) &&
-    html`<button type="button" class="plain" onClick=${() => onDraft(String(randomSeed(field)))}>
+    ${
+      isSeed(field) &&
+      html`<button type="button" class="plain" onClick=${() => onDraft(String(randomSeed(field)))}>
       Random<span class="unseen"> ${label}</span>
-    </button>`}
-    ${!field.required && !isUnset && fallback === undefined &&
-    html`<button type="button" class="plain" onClick=${() => onDraft(undefined)}>
+    </button>`
+    }
+    ${
+      !field.required &&
+      !isUnset &&
+      fallback === undefined &&
+      html`<button type="button" class="plain" onClick=${() => onDraft(undefined)}>
       Clear<span class="unseen"> ${label}</span>
-    </button>`}
+    </button>`
+    }
   </div>`;
 }
 

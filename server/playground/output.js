@@ -19,7 +19,10 @@ export function Output({ schema, run, targets, onUse }) {
   const others = files.filter((file) => !pictures.includes(file));
   const isOnlyFiles = isFile(value) || (Array.isArray(value) && value.length > 0 && value.every(isFile));
   return html`<div class="output">
-    ${pictures.length > 0 && html`<${Pictures} pictures=${pictures} about=${aboutOf(run.input)} targets=${targets} onUse=${onUse} />`}
+    ${
+      pictures.length > 0 &&
+      html`<${Pictures} pictures=${pictures} about=${aboutOf(run.input)} targets=${targets} onUse=${onUse} />`
+    }
     ${others.map((file, place) => html`<${OtherFile} key=${place} url=${file} />`)}
     ${!isOnlyFiles && html`<${Value} value=${value} schema=${schema} growing=${run.phase !== "ended"} />`}
   </div>`;

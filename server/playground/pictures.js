@@ -14,25 +14,33 @@ export function Pictures({ pictures, about, targets, onUse }) {
         </li>`,
       )}
     </ul>
-    ${full !== null && html`<${FullSize} pictures=${pictures} first=${full} nameOf=${nameOf} onClose=${() => setFull(null)} />`}`;
+    ${
+      full !== null &&
+      html`<${FullSize} pictures=${pictures} first=${full} nameOf=${nameOf} onClose=${() => setFull(null)} />`
+    }`;
 }
 
 function Picture({ url, name, place, targets, onUse, onOpen }) {
   const [shown, setShown] = useState(true);
   return html`<figure>
-    ${shown
-      ? html`<button type="button" class="picture" onClick=${onOpen}>
+    ${
+      shown
+        ? html`<button type="button" class="picture" onClick=${onOpen}>
           <img src=${url} alt=${name} onError=${() => setShown(false)} />
           <span class="unseen">Show in full size</span>
         </button>`
-      : html`<p class="quiet">The picture lies elsewhere: <a href=${url} target="_blank" rel="noopener">open it</a></p>`}
+        : html`<p class="quiet">
+          It lies elsewhere, or is no picture: <a href=${url} target="_blank" rel="noopener">open it</a>
+        </p>`
+    }
     <figcaption class="row">
       <a class="button" href=${url} download=${`output-${place}.${endingOf(url)}`}>
         Download<span class="unseen"> output ${place + 1}</span>
       </a>
       ${targets.map(
         (field) => html`<button type="button" key=${field.name} onClick=${() => onUse(field.name, url)}>
-          Use as ${targets.length > 1 ? field.label.toLowerCase() : "input"}<span class="unseen">: output ${place + 1}</span>
+          Use as ${targets.length > 1 ? field.label.toLowerCase() : "input"}
+          <span class="unseen">: output ${place + 1}</span>
         </button>`,
       )}
     </figcaption>
@@ -52,10 +60,12 @@ function FullSize({ pictures, first, nameOf, onClose }) {
     onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <img src=${pictures[place]} alt=${nameOf(place)} />
     <div class="row end">
-      ${pictures.length > 1 &&
-      html`<button type="button" onClick=${() => move(-1)}>Previous</button>
+      ${
+        pictures.length > 1 &&
+        html`<button type="button" onClick=${() => move(-1)}>Previous</button>
         <span class="quiet" aria-live="polite">${place + 1} of ${pictures.length}</span>
-        <button type="button" onClick=${() => move(1)}>Next</button>`}
+        <button type="button" onClick=${() => move(1)}>Next</button>`
+      }
       <button type="button" onClick=${() => dialog.current.close()}>Close</button>
     </div>
   </dialog>`;

@@ -4,10 +4,15 @@ import { html, useEffect, useState } from "./html.js";
 
 export function Progress({ run, busy }) {
   const done = progressOf(run);
-  const preview = run.metrics.preview?.image;
+  const previews = Object.values(run.previews);
   return html`<section class="progress" aria-label="Progress">
-    ${preview && html`<img class="preview" src=${preview} alt="Preview of the picture in the making" />`}
-    ${!preview && !run.chunks.length && html`<div class="developing" aria-hidden="true"></div>`}
+    ${
+      previews.length > 0 &&
+      html`<div class="previews">
+      ${previews.map((url, place) => html`<img key=${place} src=${url} alt="Preview of the picture in the making" />`)}
+    </div>`
+    }
+    ${!previews.length && !run.chunks.length && html`<div class="developing" aria-hidden="true"></div>`}
     <div class="row">
       <span>${phaseOf(run, done, busy)}</span>
       <${Elapsed} since=${run.startedAt} />

@@ -1,6 +1,6 @@
 // From what stands in the form to the input of a request, and back.
 //
-// A draft is what a field's widget holds: text for numbers and JSON, {url, name} for a file, a list of those for several.
+// A draft is what a field's widget holds: text for numbers and JSON, {url, name} for a file, and lists of these.
 // `undefined` and "" are an input that is left out.
 
 import { fileAt } from "./files.js";

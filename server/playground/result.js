@@ -14,16 +14,21 @@ export function Result({ run, model, busy, targets, onUse, onFocus }) {
     <${Warnings} run=${run} onFocus=${onFocus} />
     <${Output} schema=${model.output} run=${run} targets=${targets} onUse=${onUse} />
     ${hasEnded && run.status !== "refused" && html`<${Metrics} metrics=${run.metrics} />`}
-    ${run.logs &&
-    html`<details class="more" open=${run.status === "failed"}>
+    ${
+      run.logs &&
+      html`<details class="more" open=${run.status === "failed"}>
       <summary>Logs</summary>
       <pre class="code-block" tabindex="0" aria-label="Logs">${readable(run.logs)}</pre>
-    </details>`}
-    ${hasEnded && run.status !== "refused" &&
-    html`<details class="more">
+    </details>`
+    }
+    ${
+      hasEnded &&
+      run.status !== "refused" &&
+      html`<details class="more">
       <summary>Response</summary>
       <pre class="code-block" tabindex="0" aria-label="Response">${shortJson(responseOf(run))}</pre>
-    </details>`}
+    </details>`
+    }
   </div>`;
 }
 
@@ -67,7 +72,11 @@ function Warnings({ run, onFocus }) {
       ${warnings.map(
         ({ code, input, message }) => html`<li>
           <span class="tag">${code}</span>
-          ${" "}${input && html`<button type="button" class="link" onClick=${() => onFocus(input)}>${inWords(input)}</button>: `}
+          ${" "}
+          ${
+            input &&
+            html`<button type="button" class="link" onClick=${() => onFocus(input)}>${inWords(input)}</button>: `
+          }
           ${message}
         </li>`,
       )}
@@ -82,7 +91,12 @@ function Metrics({ metrics }) {
   const shown = Object.entries(metrics).filter(([name]) => !ELSEWHERE.has(name));
   if (!shown.length) return null;
   return html`<dl class="metrics" aria-label="Metrics">
-    ${shown.map(([name, value]) => html`<div key=${name}><dt>${inWords(name)}</dt><dd>${inDigits(name, value)}</dd></div>`)}
+    ${shown.map(
+      ([name, value]) => html`<div key=${name}>
+        <dt>${inWords(name)}</dt>
+        <dd>${inDigits(name, value)}</dd>
+      </div>`,
+    )}
   </dl>`;
 }
 

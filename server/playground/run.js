@@ -15,6 +15,7 @@ const BETWEEN_QUESTIONS = 1000;
  * @property {number} [endedAt]
  * @property {number} [place] in the queue, from 1
  * @property {Array} chunks pieces of the output so far
+ * @property {object} previews the latest of each picture in the making, by its number
  * @property {string} logs
  * @property {object} metrics
  * @property {string} [status] "succeeded", "failed", "canceled", or "refused": it never ran
@@ -30,8 +31,9 @@ const BETWEEN_QUESTIONS = 1000;
  * Throws `Unauthorized` only. `signal` ends the following of it, not the prediction.
  */
 export async function run(input, extra, onChange, signal) {
-  const id = `play_${crypto.getRandomValues(new BigUint64Array(2)).reduce((text, part) => text + part.toString(36), "")}`;
-  let state = { id, input, phase: "sending", startedAt: Date.now(), chunks: [], logs: "", metrics: {} };
+  const id = newId();
+  const startedAt = Date.now();
+  let state = { id, input, phase: "sending", startedAt, chunks: [], previews: {}, logs: "", metrics: {} };
   const change = (patch) => {
     state = { ...state, ...patch };
     if (!signal.aborted) onChange(state);
@@ -57,6 +59,12 @@ export async function run(input, extra, onChange, signal) {
     change({ phase: "ended", status: "refused", endedAt: Date.now(), error: reason, fields: error.fields ?? {} });
   }
   return state;
+}
+
+function newId() {
+  // randomUUID is there only where the page came by https or from this machine.
+  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+  return `play_${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** Ask the server to stop it. That it has ended already is no error. */
@@ -89,7 +97,9 @@ async function follow(body, state, change) {
         change({ logs: state().logs + data.data });
         break;
       case "metric":
-        change({ metrics: recorded(state().metrics, data) });
+        if (data.name === "preview" && data.value) {
+          change({ previews: { ...state().previews, [data.value.index]: data.value.image } });
+        } else change({ metrics: recorded(state().metrics, data) });
         break;
       case "output":
         change({ chunks: [...state().chunks, data.chunk] });

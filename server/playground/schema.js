@@ -102,8 +102,8 @@ const FEW = 6;
 /**
  * The fields in the groups that the form shows them in; the first, without a title, is never folded.
  *
- * A short form has that one only. Else it holds what is required, what is written and the files near to it; what follows
- * is folded, those together whose names begin with the same word, as in `output_format` and `output_quality`.
+ * A short form has that one only. Else it holds what is required, longer texts and files; the rest is folded, those
+ * together whose names begin with the same word, as in `output_format` and `output_quality`.
  */
 export function groupsOf(fields) {
   if (fields.length <= FEW) return [{ title: "", fields }];

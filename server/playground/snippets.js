@@ -61,6 +61,7 @@ ${keepInPython(model, "output", "file.url")}`,
 }
 
 function javascript(input, model, token) {
+  const imports = filesAre(model) ? 'import { writeFile } from "node:fs/promises";\n\n' : "";
   const allow = token ? `, Authorization: ${JSON.stringify(`Bearer ${token}`)}` : "";
   const save = filesAre(model)
     ? `for (const [number, url] of ${model.output.type === "array" ? "output" : "[output]"}.entries()) {
@@ -72,7 +73,7 @@ function javascript(input, model, token) {
   return {
     name: "JavaScript",
     about: "For Node 20 or later, as a file that ends in .mjs; in a browser without the lines that write files.",
-    text: `${filesAre(model) ? 'import { writeFile } from "node:fs/promises";\n\n' : ""}const response = await fetch(${JSON.stringify(urlOf("predictions"))}, {
+    text: `${imports}const response = await fetch(${JSON.stringify(urlOf("predictions"))}, {
   method: "POST",
   headers: { "Content-Type": "application/json"${allow} },
   body: JSON.stringify(${JSON.stringify({ input }, null, 2).replaceAll("\n", "\n  ")}),
@@ -107,7 +108,8 @@ function fitsTheCommandLine(model, name, value) {
 
 const filesAre = ({ output }) => (output.type === "array" ? output.items : output)?.format === "uri";
 
-const importsOf = (model) => (filesAre(model) ? "from pathlib import Path\nfrom urllib.request import urlopen\n\n" : "");
+const importsOf = (model) =>
+  filesAre(model) ? "from pathlib import Path\nfrom urllib.request import urlopen\n\n" : "";
 
 function keepInPython(model, output, url = "file") {
   if (!filesAre(model)) return `print(${output})\n`;

@@ -5,6 +5,8 @@ import { html, useEffect, useState } from "./html.js";
 const KEY = "darkroom-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 
+const WORDS = { auto: "Auto", light: "Light", dark: "Dark" };
+
 export function ThemeButton() {
   const [theme, setTheme] = useState(localStorage.getItem(KEY) ?? "auto");
   useEffect(() => {
@@ -12,6 +14,6 @@ export function ThemeButton() {
     localStorage.setItem(KEY, theme);
   }, [theme]);
   return html`<button type="button" class="plain theme" onClick=${() => setTheme(NEXT[theme])}>
-    <span aria-hidden="true">◐ </span><span class="unseen">Colours: </span>${{ auto: "Auto", light: "Light", dark: "Dark" }[theme]}
+    <span aria-hidden="true">◐ </span><span class="unseen">Colours: </span>${WORDS[theme]}
   </button>`;
 }

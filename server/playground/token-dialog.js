@@ -12,7 +12,8 @@ export function TokenDialog({ wrong, onDone }) {
     setToken(field.current.value.trim());
     onDone();
   };
-  return html`<dialog ref=${dialog} class="token" aria-labelledby="token-title" onCancel=${(event) => event.preventDefault()}>
+  const stay = (event) => event.preventDefault();
+  return html`<dialog ref=${dialog} class="token" aria-labelledby="token-title" onCancel=${stay}>
     <form onSubmit=${onSubmit}>
       <h2 id="token-title">This server wants a token</h2>
       ${wrong && html`<p class="error">The last one was not taken.</p>`}

@@ -20,7 +20,8 @@ export function TextWidget({ field, draft, aria, onDraft }) {
 
 export function SwitchWidget({ field, draft, aria, onDraft }) {
   if (field.nullable && typeof field.default !== "boolean") {
-    return html`<select ...${aria} value=${String(draft)} onChange=${(event) => onDraft(SWITCHED[event.currentTarget.value])}>
+    const onChange = (event) => onDraft(SWITCHED[event.currentTarget.value]);
+    return html`<select ...${aria} value=${String(draft)} onChange=${onChange}>
       <option value="undefined">Left to the model</option>
       <option value="true">Yes</option>
       <option value="false">No</option>
@@ -35,14 +36,16 @@ const SWITCHED = { true: true, false: false };
 export function ChoiceWidget({ field, draft, aria, onDraft }) {
   const place = field.choices.indexOf(draft);
   const mayBeLeft = field.default === undefined;
-  return html`<select ...${aria} value=${place} onChange=${(event) => onDraft(field.choices[event.currentTarget.value])}>
+  const onChange = (event) => onDraft(field.choices[event.currentTarget.value]);
+  return html`<select ...${aria} value=${place} onChange=${onChange}>
     ${mayBeLeft && html`<option value="-1">${field.required ? "Choose one" : "Left to the model"}</option>`}
     ${field.choices.map((choice, index) => html`<option key=${index} value=${index}>${String(choice)}</option>`)}
   </select>`;
 }
 
 export function ChoicesWidget({ field, draft = [], aria, onDraft }) {
-  const toggle = (choice, chosen) => onDraft(field.choices.filter((one) => (one === choice ? chosen : draft.includes(one))));
+  const toggle = (choice, chosen) =>
+    onDraft(field.choices.filter((one) => (one === choice ? chosen : draft.includes(one))));
   return html`<div class="chips">
     ${field.choices.map(
       (choice, index) => html`<label class="chip" key=${index}>
