@@ -1,7 +1,7 @@
 """Make the pictures of the playground again: `.venv/bin/python docs/images/make_playground.py`.
 
-It is run in the repository's root, and needs Chromium (or its path in the variable CHROMIUM). The server is started on a
-free port with the model that ships inside.
+It is run in the repository's root, and needs Chromium (or its path in the variable CHROMIUM). It starts a server on a
+free port, with the model that ships inside.
 """
 
 import os
@@ -50,7 +50,7 @@ def main() -> None:
 def serving() -> Iterator[str]:
     """The address of a server that ends afterwards."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 (nobody else's words)
         try:
             for line in process.stderr or ():
                 if match := re.search(r"serves .* on (http://\S+:\d+)", line):

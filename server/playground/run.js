@@ -5,6 +5,7 @@ import { events } from "./events.js";
 
 const JSON_BODY = { "Content-Type": "application/json" };
 const BETWEEN_QUESTIONS = 1000;
+const BETWEEN_PICTURES = 50;
 
 /**
  * @typedef {object} RunState
@@ -34,9 +35,18 @@ export async function run(input, extra, onChange, signal) {
   const id = newId();
   const startedAt = Date.now();
   let state = { id, input, phase: "sending", startedAt, chunks: [], previews: {}, logs: "", metrics: {} };
-  const change = (patch) => {
-    state = { ...state, ...patch };
+  let telling;
+  const tell = () => {
+    clearTimeout(telling);
+    telling = undefined;
     if (!signal.aborted) onChange(state);
+  };
+  const change = (patch) => {
+    const before = state;
+    state = { ...before, ...patch };
+    // Fast models say more in a second than a slow browser can draw.
+    if (state.phase !== before.phase) tell();
+    else telling ??= setTimeout(tell, BETWEEN_PICTURES);
   };
   onChange(state);
   const body = JSON.stringify({ id, input: { ...input, ...extra } });

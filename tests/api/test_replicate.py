@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import replicate
+from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.helpers import FileOutput
 
@@ -19,17 +19,18 @@ def server(serve_module: Serve) -> Server:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[replicate.Client]:
-    client = replicate.Client(api_token="none", base_url=server.url)
+def client(server: Server) -> Iterator[Client]:
+    client = Client(api_token="none", base_url=server.url)
     yield client
     client._client.close()
 
 
 @pytest.mark.parametrize("model", ["darkroom/model", "someone/something:abc"])
-def test_run_gives_files(client: replicate.Client, model: str) -> None:
+def test_run_gives_files(client: Client, model: str) -> None:
     if ":" in model:
         # It asks for the version's schema, which this server does not have.
         output = client.predictions.create(version=model.partition(":")[2], input={"prompt": "a hat"}, wait=True).output
+        assert output
         assert output[0].startswith("data:image/png;base64,")
         return
     [file] = client.run(model, input={"prompt": "a hat"})
@@ -37,20 +38,20 @@ def test_run_gives_files(client: replicate.Client, model: str) -> None:
     assert file.read().startswith(b"\x89PNG")
 
 
-def test_a_failure_is_told(client: replicate.Client) -> None:
+def test_a_failure_is_told(client: Client) -> None:
     with pytest.raises(ModelError, match="the paint is out") as failure:
         client.run("darkroom/model", input={"prompt": "a hat", "fail": True})
     assert failure.value.prediction.logs == "Painting a hat\n"
 
 
-def test_what_is_refused_is_told(client: replicate.Client) -> None:
+def test_what_is_refused_is_told(client: Client) -> None:
     with pytest.raises(ReplicateError) as refusal:
         client.run("darkroom/model", input={"prompt": "a hat", "seed": -1})
     assert refusal.value.status == 422
     assert "seed" in (refusal.value.detail or "")
 
 
-def test_one_that_does_not_wait_polls_and_cancels(client: replicate.Client) -> None:
+def test_one_that_does_not_wait_polls_and_cancels(client: Client) -> None:
     prediction = client.predictions.create(version="any", input={"prompt": "a hat", "wait": True}, wait=False)
     assert (prediction.status, prediction.output) == ("starting", None)
     assert prediction.urls is not None
@@ -74,7 +75,7 @@ def test_an_unknown_prediction(server: Server, method: str, path: str) -> None:
     assert "'nope'" in answer.json()["detail"]
 
 
-def test_files_are_inputs(client: replicate.Client, tmp_path: Path) -> None:
+def test_files_are_inputs(client: Client, tmp_path: Path) -> None:
     [first] = client.run("darkroom/model", input={"prompt": "a hat"})
     (tmp_path / "first.png").write_bytes(first.read())
     with (tmp_path / "first.png").open("rb") as file:
