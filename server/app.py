@@ -14,7 +14,9 @@ from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
 from server.api.health import health_routes
 from server.api.history import history_routes
+from server.api.playground import Playground
 from server.api.predictions import prediction_routes
+from server.api.replicate import replicate_routes
 from server.api.responses import install_error_responses
 from server.launch import create_backend
 from server.manifest import Manifest
@@ -86,12 +88,15 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
-    app.include_router(discovery_routes(trains=manifest.trainer is not None))
+    playground = Playground(settings.upload_url)
+    app.include_router(discovery_routes(playground, trains=manifest.trainer is not None))
+    app.include_router(playground.routes())
     app.include_router(health_routes(backend, slots, lambda: app.state.shutdown()))
     app.include_router(docs_routes(backend))
     for mode in Mode:
         app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any, mode))
         app.include_router(history_routes(history, service.ahead, mode))
+    app.include_router(replicate_routes(service, webhooks, history, settings.max_request_bytes))
     return app
 
 

@@ -56,7 +56,7 @@ def listen(settings: Settings, manifest: Manifest) -> None:
 def _is_no_probe(record: logging.LogRecord) -> bool:
     # Orchestrators ask every few seconds; their requests would hide all others.
     _client, _method, path, *_ = record.args if isinstance(record.args, tuple) else ("", "", "")
-    return path not in _PROBES
+    return str(path).partition("?")[0] not in _PROBES
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 
 from server.api.accept import quality
+from server.api.playground import Playground
 from server.api.responses import json_response
 from server.schema.openapi import COG_VERSION
 
-_WELCOME = (Path(__file__).parent / "welcome.html").read_text()
 
-
-def discovery_routes(*, trains: bool) -> APIRouter:
-    """`GET /`: Cog's discovery document, or a page for a client that would rather have HTML.
+def discovery_routes(playground: Playground, *, trains: bool) -> APIRouter:
+    """`GET /`: Cog's discovery document, or the playground for a client that would rather have HTML.
 
     Args:
+        playground: the page.
         trains: whether the model has a trainer.
     """
     router = APIRouter()
@@ -27,7 +24,9 @@ def discovery_routes(*, trains: bool) -> APIRouter:
     async def discover(request: Request) -> Response:
         accept = request.headers.get("accept", "")
         if quality(accept, "text/html") > quality(accept, "application/json"):
-            return HTMLResponse(_WELCOME, headers={"Vary": "Accept"})
+            page = await playground.page(request)
+            page.headers["Vary"] = "Accept"
+            return page
         return json_response(document, headers={"Vary": "Accept"})
 
     return router

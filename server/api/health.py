@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from server import __version__
 from server.api.responses import json_response
@@ -45,10 +45,13 @@ def health_routes(backend: Backend, slots: Slots, shutdown: Callable[[], None]) 
     router = APIRouter()
 
     @router.api_route("/health-check", methods=["GET", "HEAD"])
-    async def health_check() -> Response:
+    async def health_check(request: Request) -> Response:
         devices = await _devices(backend)
         health = _overall(devices, slots)
         body: dict[str, Any] = {"setup": _setup(backend.setup), "status": health, "version": _VERSION}
+        # Not unless asked for: Cog has none before the end of setup.
+        if health is Health.STARTING and request.query_params.get("logs") == "true":
+            body["setup"]["logs"] = backend.setup.logs
         if health is Health.UNHEALTHY:
             body["user_healthcheck_error"] = next(device.error for device in devices if device.error is not None)
         if len(devices) > 1:

@@ -194,6 +194,15 @@ _CHECK_HEALTH = {
     "summary": "Healthcheck",
     "description": "How the server and the model are. The status code is always 200; look at `status` in the body.",
     "operationId": "healthcheck_health_check_get",
+    "parameters": [
+        {
+            "in": "query",
+            "name": "logs",
+            "required": False,
+            "description": "`true`: tell what setup has logged so far, also before its end.",
+            "schema": {"title": "Logs", "type": "string"},
+        }
+    ],
     "responses": {"200": _json("Successful Response", "Health")},
 }
 

@@ -32,6 +32,7 @@ def test_people_get_a_page(server: Server, accept: str) -> None:
     response = server.client.get("/", headers={"Accept": accept})
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.content == server.client.get("/playground").content
     for path in ("docs", "openapi.json", "health-check"):
         assert f'href="{path}"' in response.text
         assert server.client.get(f"/{path}").status_code == 200

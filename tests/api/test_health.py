@@ -52,6 +52,10 @@ def test_before_setup_is_over(serve: Serve, tmp_path: Path) -> None:
     assert health["status"] == "STARTING"
     assert health["setup"].keys() == {"started_at", "status"}
     assert health["setup"]["status"] == "starting"
+    # Cog tells no logs before the end; one who asks for them gets them.
+    while "setup waits\n" not in (setup := server.client.get("/health-check?logs=true").json()["setup"])["logs"]:
+        assert setup["status"] == "starting"
+    assert server.health()["setup"].keys() == {"started_at", "status"}
     refuse_predictions(server)
     go.touch()
     health = server.wait_for_health("READY")
