@@ -182,7 +182,6 @@ class Predictor(BasePredictor):
             "good in few steps.",
             default=None,
             choices=[
-                "BetaDPM",
                 "DDIM",
                 "DPMSolverMultistep",
                 "ExponentialDPM",

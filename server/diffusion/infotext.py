@@ -14,7 +14,6 @@ from server.diffusion.metadata import Metadata, printable
 
 # The names there of the methods, and of the noise levels where they have a name of their own. Others keep ours.
 _SAMPLERS = {
-    "BetaDPM": ("DPM++ 2M", "Beta"),
     "DDIM": ("DDIM", None),
     "DPMSolverMultistep": ("DPM++ 2M", None),
     "DPMSolverSDE": ("DPM++ SDE", None),

@@ -23,6 +23,8 @@ from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sizing import Size, choose_size
 from server.diffusion.warnings import WarningCode, Warnings
 
+_MOST_STEPS_OF_LCM = 50
+
 MOST_PICTURES = 200
 """How many pictures a request may ask for, all prompts together."""
 
@@ -88,6 +90,7 @@ def make_plan(
         call_arguments(pipeline, recommended, request, warnings),
         tuple(prompt for prompt in prompts for _ in range(request.num_outputs)),
     )
+    _check_steps(plan, request)
     plan = _with_size(plan, request, sent, warnings)
     plan = _with_pictures(plan, request, sent, warnings)
     plan = _with_control(plan, request, warnings)
@@ -127,6 +130,14 @@ def _check_company(request: PictureRequest, warnings: Warnings) -> None:
     ):
         if getattr(request, name) is not None and not there:
             warnings.add(WarningCode.IGNORED, name, f"it has no effect without {needed}. Send one, or leave it out.")
+
+
+def _check_steps(plan: Plan, request: PictureRequest) -> None:
+    # diffusers would fail: LCM leaves out steps of a schedule that has so many.
+    steps = {**accepted_arguments(plan.pipeline), **plan.arguments}.get("num_inference_steps")
+    if request.scheduler == "LCM" and isinstance(steps, int) and steps > _MOST_STEPS_OF_LCM:
+        rule = f"{steps} are more than the scheduler LCM takes, which is {_MOST_STEPS_OF_LCM}. 4 to 8 are usual."
+        raise InputError("num_inference_steps", rule)
 
 
 def _check_use(plan: Plan, request: PictureRequest, warnings: Warnings) -> None:

@@ -45,7 +45,6 @@ def _levels(levels: str | None) -> dict[str, bool]:
 
 
 _RECIPES = {
-    "BetaDPM": _Recipe("DPMSolverMultistepScheduler", options={**_levels("beta_sigmas"), "use_lu_lambdas": False}),
     "DDIM": _Recipe("DDIMScheduler", unless_configured={"clip_sample": False}),
     "DPMSolverMultistep": _Recipe("DPMSolverMultistepScheduler", flow="DPMSolverMultistepScheduler"),
     "ExponentialDPM": _Recipe(

@@ -27,6 +27,8 @@ from tests.diffusion.tiny_pipelines import diffusers
 BAD_ROW = 77.0
 """What the embeddings of a request's prompt consist of that the model cannot take; those of the next one add one."""
 
+FLOW_SCHEDULERS = ("K_EULER", "K_EULER_BETA", "K_EULER_EXPONENTIAL", "K_EULER_KARRAS", "UniPC")
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -71,7 +73,7 @@ class Asked:
 def drawings(draw: st.DrawFn) -> Drawing:
     model = draw(st.sampled_from(["stable-diffusion", "stable-diffusion", "flux"]))
     # Flux takes no other, but for those of its kind.
-    schedulers = SCHEDULERS if model == "stable-diffusion" else ("K_EULER", "UniPC")
+    schedulers = SCHEDULERS if model == "stable-diffusion" else FLOW_SCHEDULERS
     task = draw(st.sampled_from(["text", "text", "image", "inpaint"]))
     return Drawing(
         model=model,
@@ -235,7 +237,7 @@ def studio(tiny: Callable[[str], Path]) -> Iterator[Studio]:
         pipelines[model, "inpaint"] = diffusers.AutoPipelineForInpainting.from_pipe(stock)
     for pipeline in pipelines.values():
         pipeline.set_progress_bar_config(disable=True)
-    assert usable_schedulers(flux.scheduler) == ("K_EULER", "UniPC")
+    assert usable_schedulers(flux.scheduler) == FLOW_SCHEDULERS
     gate: Any = gate_of(engine.pipeline.unet)
     forward = gate.function
 

@@ -102,7 +102,7 @@ def test_pixels_are_those_of_stock_diffusers(tiny_sd: Engine, tiny: Callable[[st
     [picture], warned = make(tiny_sd, image=photo, prompt_strength=0.6, num_inference_steps=5)
     stock = diffusers.AutoPipelineForImage2Image.from_pretrained(tiny("stable-diffusion"), dtype=torch.float32)
     given = {"prompt": "a red apple", "image": marked(), "strength": 0.6, "num_inference_steps": 5}
-    assert same(picture.image, stock(**given, generator=torch.Generator().manual_seed(7)).images[0])
+    assert distance(picture.image, stock(**given, generator=torch.Generator().manual_seed(7)).images[0]) <= 1
     assert not same(picture.image, marked())
     assert warned == []
 
@@ -115,7 +115,7 @@ def test_pixels_of_inpainting_are_those_of_stock_diffusers(
     given = {"image": marked(), "mask_image": half(), "strength": 1.0, "width": 64, "height": 48}
     generator = torch.Generator().manual_seed(7)
     expected = stock(prompt="a red apple", **given, num_inference_steps=2, generator=generator).images[0]
-    assert same(picture.image, expected)
+    assert distance(picture.image, expected) <= 1
     assert warned == []
 
 

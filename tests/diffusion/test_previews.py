@@ -62,7 +62,7 @@ def test_colours_are_read_out_of_latents_as_pipelines_have_them(config: dict[str
     pixels = interpolate(small * 2 - 1, scale_factor=8, mode="nearest")
     # As every pipeline of diffusers prepares the latents of a picture.
     latents = (vae.encode(pixels).latent - config.get("shift_factor", 0.0)) * config["scaling_factor"]
-    shown = preview(Previews(), SimpleNamespace(vae=vae), latents)
+    shown = preview(Previews(), SimpleNamespace(vae=vae, _execution_device=torch.device("cpu")), latents)
     [expected] = Raster(small)
     assert shown.size == (8, 6)
     differences = torch.tensor(list(shown.tobytes())).int() - torch.tensor(list(expected.tobytes())).int()
@@ -72,7 +72,7 @@ def test_colours_are_read_out_of_latents_as_pipelines_have_them(config: dict[str
 def test_only_the_first_picture_of_a_batch_is_shown() -> None:
     vae = Linear(4, scaling_factor=1.0)
     latents = torch.randn(3, 4, 8, 8)
-    previews, pipeline = Previews(), SimpleNamespace(vae=vae)
+    previews, pipeline = Previews(), SimpleNamespace(vae=vae, _execution_device=torch.device("cpu"))
     one, all_of_them = (preview(previews, pipeline, part) for part in (latents[:1], latents))
     assert one.tobytes() == all_of_them.tobytes()
 
@@ -99,7 +99,7 @@ def test_every_family_shows_its_pictures_in_their_shape(name: str) -> None:
 
 def test_the_map_is_learnt_once() -> None:
     vae = Linear(4, scaling_factor=1.0)
-    previews, pipeline = Previews(), SimpleNamespace(vae=vae)
+    previews, pipeline = Previews(), SimpleNamespace(vae=vae, _execution_device=torch.device("cpu"))
     first = preview(previews, pipeline, torch.ones(1, 4, 4, 4))
     pipeline.vae = None
     assert preview(previews, pipeline, torch.ones(1, 4, 4, 4)).tobytes() == first.tobytes()
@@ -107,7 +107,10 @@ def test_the_map_is_learnt_once() -> None:
 
 def test_previews_come_after_every_so_many_steps() -> None:
     shown: list[Raster] = []
-    previews, pipeline = Previews(), SimpleNamespace(vae=Linear(4, scaling_factor=1.0))
+    previews, pipeline = (
+        Previews(),
+        SimpleNamespace(vae=Linear(4, scaling_factor=1.0), _execution_device=torch.device("cpu")),
+    )
     attached = previews.attach({}, {"callback_on_step_end"}, 3, shown.append)
     counts = []
     for step in range(7):

@@ -28,7 +28,7 @@ FLOW_BY_DPM: dict[str, Any] = {"prediction_type": "flow_prediction", "use_flow_s
         (diffusers.EulerDiscreteScheduler(**LATENT, prediction_type="v_prediction"), SCHEDULERS),
         (
             diffusers.DDIMScheduler(**LATENT, prediction_type="v_prediction", rescale_betas_zero_snr=True),
-            ("BetaDPM", "DDIM", "DPMSolverMultistep", "ExponentialDPM", *EULERS, "LCM", "KarrasDPM", "UniPC"),
+            ("DDIM", "DPMSolverMultistep", "ExponentialDPM", *EULERS, "LCM", "KarrasDPM", "UniPC"),
         ),
         (diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0), (*FLOW_EULERS, "UniPC")),
         (diffusers.DPMSolverMultistepScheduler(**FLOW_BY_DPM), ("DPMSolverMultistep", *FLOW_EULERS, "UniPC")),

@@ -21,6 +21,9 @@ class Predictor(_module.Predictor):
     def setup(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
 
+    def narrow_inputs(self) -> dict[str, object]:
+        return {}
+
     @functools.wraps(_module.Predictor.predict)
     async def predict(self, num_outputs: int, **inputs) -> list[Path]:
         picture = pathlib.Path(self.folder.name, "picture.webp")
