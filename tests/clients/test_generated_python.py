@@ -71,14 +71,14 @@ def test_a_prediction(server: Server, package: str) -> None:
 def test_an_input_that_breaks_its_rule(server: Server, package: str) -> None:
     models = importlib.import_module(f"{package}.models")
     predict = operation(package, "predict_predictions_post")
-    body = models.PredictionRequest(input_=models.Input(prompt="a", num_outputs=9))
+    body = models.PredictionRequest(input_=models.Input(prompt="a", num_outputs=201))
     with importlib.import_module(package).Client(base_url=server.url) as client:
         answer = predict.sync_detailed(client=client, body=body)
     assert answer.status_code == 422
     assert type(answer.parsed) is models.HTTPValidationError
     (violation,) = answer.parsed.detail
     assert violation.loc == ["body", "input", "num_outputs"]
-    assert violation.msg == "9 is greater than the maximum of 4"
+    assert violation.msg == "201 is greater than the maximum of 200"
 
 
 async def test_one_that_is_polled(server: Server, package: str) -> None:
