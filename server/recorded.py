@@ -10,6 +10,7 @@ from typing import Any
 
 from server.assignments import takes_files
 from server.diffusion import redaction
+from server.diffusion.digests import file_digest
 from server.diffusion.metadata import Metadata
 from server.errors import ReproductionError
 from server.schema.signature import Signature
@@ -122,7 +123,7 @@ def _file(name: str, digest: str, text: str, *, as_file: bool) -> str:
     path = Path(text.removeprefix("@"))
     if not text.startswith("@") or not path.is_file():
         raise ReproductionError(f"-i {name}={text}: there is no such file. Write -i {name}=@FILE with the path of one.")
-    if (actual := redaction.file_digest(path)) != digest:
+    if (actual := file_digest(path)) != digest:
         raise ReproductionError(
             f"-i {name}={text}: this is another file than the one that the picture was made from. Its SHA-256 is "
             f"{actual}, not {digest}. Give the file as it was sent."

@@ -20,7 +20,8 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from server.diffusion.errors import InputError, OutOfMemory
 from server.diffusion.gates import Gate
 from server.diffusion.lora_files import LoraFile, LoraFiles
-from server.diffusion.lora_loading import Twins, UnfitLora, load_twins
+from server.diffusion.lora_loading import Twins, load_twins
+from server.diffusion.lora_tensors import UnfitLora
 from server.diffusion.memory import is_shortage
 from server.diffusion.warnings import WarningCode, Warnings
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from server.diffusion.errors import first_line
 from server.diffusion.gates import Gate, Stage
 from server.diffusion.rows import Rows, buffers, possible_counts
 
@@ -119,7 +120,7 @@ class Compiler:
             try:
                 self._compile(gate, example)
             except Exception as error:
-                reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+                reason = f"{type(error).__name__}: {first_line(error)}"
                 _log.warning("Warning: %s cannot be compiled (%s); it goes on as it is, slower.", gate.name, reason)
             finally:
                 sys.setswitchinterval(usual)

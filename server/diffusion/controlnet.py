@@ -11,7 +11,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from huggingface_hub import hf_hub_download
 
-from server.diffusion.errors import ModelError
+from server.diffusion.errors import ModelError, first_line
 
 _CONFIG = "config.json"
 
@@ -40,7 +40,7 @@ def load_controlnet(model: str, pipeline: DiffusionPipeline, device: torch.devic
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise ModelError(
             f"The ControlNet {model} cannot be loaded: {type(error).__name__}: {reason}. Set CONTROLNET_ID to a folder "
             "that holds one, or to its id on the Hugging Face Hub."

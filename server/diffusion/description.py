@@ -7,7 +7,6 @@ from typing import Any
 
 from PIL import Image
 
-from server.diffusion.defaults import accepted_arguments
 from server.diffusion.forms import Task
 from server.diffusion.metadata import Metadata, Provenance, UsedLora
 from server.diffusion.planning import Plan
@@ -32,12 +31,12 @@ def describe(
         index: the picture's number, counted from 0.
         image: the picture.
     """
-    arguments = {**accepted_arguments(plan.pipeline), **plan.arguments}
-    guidance = arguments.get("true_cfg_scale" if "true_cfg_scale" in plan.arguments else "guidance_scale")
-    steps = arguments.get("num_inference_steps")
+    settings = plan.settings
+    guidance = settings.get("true_cfg_scale" if "true_cfg_scale" in plan.arguments else "guidance_scale")
+    steps = settings.get("num_inference_steps")
     scheduler = getattr(plan.pipeline, "scheduler", None)
     changed = plan.task in (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
-    strength = arguments.get("strength")
+    strength = settings.get("strength")
     return Metadata(
         prompt=plan.prompts[index],
         negative_prompt=request.negative_prompt,

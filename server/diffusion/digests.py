@@ -1,9 +1,20 @@
-"""Whether a file is what it should be, by its digest."""
+"""Digests of files, and whether a file is what it should be."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from server.diffusion.errors import ModelError
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - cog.Path may be a path of any kind
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path, digest: str, name: str) -> None:

@@ -1,6 +1,11 @@
 """What can go wrong in the engine. A message names the value, the rule that it breaks and the remedy."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message: libraries add pages of advice."""
+    return str(error).strip().partition("\n")[0]
+
+
 class DiffusionError(Exception):
     """Any of the errors below; its message is written for the person who sent the request or started the server."""
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import torch
 
+from server.diffusion.errors import first_line
 from server.diffusion.memory import is_shortage
 
 EXIT_STATUS = os.EX_TEMPFAIL
@@ -28,7 +29,7 @@ def is_fatal(error: BaseException) -> bool:
 
 def end_process(error: BaseException) -> NoReturn:
     """End this process at once, and say why on its standard error: whoever supervises it starts another one."""
-    reason = str(error).strip().partition("\n")[0]
+    reason = first_line(error)
     message = (
         f"The device has failed ({type(error).__name__}: {reason}), and would fail all that is asked of it from now "
         "on. This process ends, so that another one can take over.\n"

@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from huggingface_hub import constants
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+from server.diffusion.digests import file_digest
 from server.diffusion.downloads import FetchError, Forbidden, Limits, Unreachable, ask, download
 from server.diffusion.errors import InputError
 from server.diffusion.file_cache import Draft, FileCache, Known
@@ -270,8 +271,7 @@ def _checked(check: Callable[..., None], *arguments: object) -> None:
 @lru_cache(maxsize=256)
 def _digest_and_check(path: Path, _modified: int, _size: int, _inode: int) -> str:
     check_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def _data_of(url: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,29 +20,18 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from server.diffusion import notices
+from server.diffusion.errors import first_line
 from server.diffusion.gates import Gate, gate_of, put_gate, remove_gates
 from server.diffusion.lora_family import guess_family
+from server.diffusion.lora_tensors import UnfitLora, find_lost, strange_names
 from server.diffusion.memory import is_shortage
 from server.diffusion.pipeline import private_copy
 from server.diffusion.twins import make_twin
 
 _log = logging.getLogger(__name__)
 
-_KOHYA = ("lora_unet_", "lora_te")
 _PLAIN_STARTS = {True, False, None, "gaussian", "orthogonal"}
 """How a LoRA may have begun its training; other ways also change the weights of the model that it is loaded onto."""
-
-
-class UnfitLora(Exception):
-    """A file that cannot be loaded onto this model.
-
-    Attributes:
-        index: which of those that were to be loaded.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.index = 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ def load_twins(pipeline: DiffusionPipeline, loras: Sequence[tuple[Path, float]])
 def _load(own: Any, twins: Mapping[str, nn.Module], path: Path, name: str) -> list[str]:
     """Load one file as the adapter `name`; the names of its tensors that have no place."""
     shapes = _read_shapes(path)
-    strange = _strange_names(shapes)
+    strange = strange_names(shapes)
     if len(strange) == len(shapes):
         raise UnfitLora(f"the file holds no LoRA: its tensors are {_list(shapes)}. Give a LoRA in safetensors.")
     original, leftovers = own.lora_state_dict, list(strange)
@@ -133,7 +121,7 @@ def _load(own: Any, twins: Mapping[str, nn.Module], path: Path, name: str) -> li
         result = original(*args, **kwargs)
         state, *rest = result if isinstance(result, tuple) else (result,)
         _check_start(rest)
-        lost = _find_lost(twins, state, shapes)
+        lost = find_lost(twins, state, shapes)
         leftovers.extend(lost)
         # Families share text encoders: only of a file that has nothing else they are enough.
         telling = {key for key in state if not key.startswith("text_encoder")} or state.keys()
@@ -154,7 +142,7 @@ def _load(own: Any, twins: Mapping[str, nn.Module], path: Path, name: str) -> li
         if is_shortage(error):
             raise
         _log.info("diffusers cannot load the LoRA %s.", path, exc_info=True)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = first_line(error) or type(error).__name__
         raise UnfitLora(f"{_no_match(own, shapes)} diffusers says: {reason[:500]}") from error
     finally:
         del own.lora_state_dict
@@ -179,17 +167,6 @@ def _without(path: Path, names: Iterable[str]) -> Iterator[Path]:
         yield copy
 
 
-def _strange_names(shapes: Iterable[str]) -> list[str]:
-    """The tensors that are not of the file's kind of LoRA."""
-    names = set(shapes)
-    kohya = {name.partition(".")[0] for name in names if name.startswith(_KOHYA)}
-    if not kohya:
-        return sorted(name for name in names if not re.search(r"lora|lokr|alpha|dora_scale", name))
-    whole = {layer for layer in kohya if {f"{layer}.lora_down.weight", f"{layer}.lora_up.weight"} <= names}
-    known = {"lora_down.weight", "lora_up.weight", "alpha", "dora_scale"}
-    return sorted(name for name in names if name.partition(".")[0] not in whole or name.partition(".")[2] not in known)
-
-
 def _check_start(rest: Sequence[Any]) -> None:
     for metadata in rest:
         for key, value in metadata.items() if isinstance(metadata, Mapping) else ():
@@ -198,63 +175,6 @@ def _check_start(rest: Sequence[Any]) -> None:
                     f"it was trained from {value!r}, which changes the model's own weights. Convert it to a plain LoRA "
                     "(in peft: save_pretrained with path_initial_model_for_weight_conversion).",
                 )
-
-
-def _find_lost(
-    twins: Mapping[str, nn.Module], state: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
-) -> set[str]:
-    """The names that no layer has, and halves of a LoRA without the other half."""
-    layers = {name: dict(twin.named_modules()) for name, twin in twins.items()}
-    halves: dict[tuple[str, str], dict[str, str]] = {}
-    lost = set()
-    for key, value in state.items():
-        component, _, rest = key.partition(".")
-        if component in layers and ".lokr_" in rest:
-            continue
-        name = next((name for name in _layer_names(rest) if name in layers.get(component, ())), None)
-        if name is None or "lora" not in rest:
-            lost.add(key)
-        elif half := _half(rest):
-            halves.setdefault((component, name), {})[half] = key
-            _check_shape(layers[component][name], half, value, key, shapes)
-    single = {key for found in halves.values() if len(found) == 1 for key in found.values()}
-    return lost | single
-
-
-def _layer_names(rest: str) -> Iterator[str]:
-    """What the layer of a tensor may be called in the model, of all the ways in which diffusers writes LoRAs."""
-    rest = rest.replace(".processor.", ".")
-    name = re.split(r"\.lora(?:_|\.)|_lora\.", rest, maxsplit=1)[0]
-    yield name
-    yield name.removeprefix("text_model.")
-    yield f"{name}.0"
-    stem, _, last = name.rpartition(".")
-    if last.startswith("to_"):
-        old = f"{stem}.{last.removeprefix('to_')}_proj"
-        yield old
-        yield old.removeprefix("text_model.")
-
-
-def _half(rest: str) -> str | None:
-    match = re.search(r"lora_(A|B)\.weight$|[._](down|up)\.weight$", rest)
-    return {"A": "down", "B": "up"}.get(match[1], match[2]) if match else None
-
-
-def _check_shape(
-    layer: nn.Module, half: str, value: torch.Tensor, key: str, shapes: Mapping[str, Sequence[int]]
-) -> None:
-    weight = getattr(getattr(layer, "base_layer", layer), "weight", None)
-    # Packed weights, of quantized models, tell nothing.
-    if not isinstance(weight, torch.Tensor) or not weight.is_floating_point() or weight.ndim < 2 or value.ndim < 2:
-        return
-    place = 1 if half == "down" else 0
-    if value.shape[place] != weight.shape[place]:
-        family = guess_family(shapes)
-        made_for = f" It seems made for {family}." if family else ""
-        raise UnfitLora(
-            f"it does not fit this model: {key} is made for a layer {weight.shape[place]} wide here and "
-            f"{value.shape[place]} wide there.{made_for} Choose one that was trained for this model.",
-        )
 
 
 def _no_match(own: Any, shapes: Mapping[str, Sequence[int]]) -> str:

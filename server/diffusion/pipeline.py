@@ -11,21 +11,9 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from server.diffusion import notices
 from server.diffusion.checkpoint import load_checkpoint
-from server.diffusion.errors import ModelError
+from server.diffusion.errors import ModelError, first_line
 from server.diffusion.files import check_folder
-from server.diffusion.placement import place
 from server.diffusion.schedulers import Scheduler
-
-
-def load(model: Path) -> DiffusionPipeline:
-    """Load a pipeline and place it onto the best device, as `read` and `place` do.
-
-    Raises:
-        ModelError: there is no pipeline that can be loaded so, or no room for it.
-    """
-    pipeline = read(model)
-    place(pipeline, best_device())
-    return pipeline
 
 
 def read(model: Path) -> DiffusionPipeline:
@@ -59,7 +47,7 @@ def read(model: Path) -> DiffusionPipeline:
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise ModelError(
             f"The model in {model} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "
             "missing, fetch the model again; if it needs code of its own, it cannot be served."

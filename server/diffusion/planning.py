@@ -15,11 +15,12 @@ from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import InputError
 from server.diffusion.fitting import ResizeMode, fit_mask, fit_picture
 from server.diffusion.forms import Forms, Task
-from server.diffusion.masks import keep_unmasked, mask_from_alpha, read_mask
+from server.diffusion.masks import keep_unmasked
 from server.diffusion.prompts import split_prompts
 from server.diffusion.reading import SentPicture, read_picture
 from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
+from server.diffusion.sent import SentPictures, read_sent
 from server.diffusion.sizing import Size, choose_size
 from server.diffusion.warnings import WarningCode, Warnings
 
@@ -51,6 +52,11 @@ class Plan:
     finish: Callable[[Image.Image], Image.Image] = field(default=lambda image: image)
     untouched: Image.Image | None = None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the pipeline goes by: the arguments, and its own defaults where there is none."""
+        return {**accepted_arguments(self.pipeline), **self.arguments}
+
     def arguments_of(self, index: int) -> dict[str, Any]:
         """What the pipeline is called with for the picture of this number."""
         return {**self.arguments, "prompt": self.prompts[index]}
@@ -79,7 +85,7 @@ def make_plan(
             "that a request may ask for. Ask for fewer, or in several requests.",
         )
     _check_company(request, warnings)
-    sent = _read(forms, request, warnings)
+    sent = read_sent(forms, request, warnings)
     task = _choose_task(forms, sent)
     pipeline = _choose_form(forms, task, request)
     # Each picture makes its own; this one is to refuse a name now, before any work is done.
@@ -101,21 +107,6 @@ def make_plan(
 _FROM_A_PICTURE = (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
 
 
-@dataclass(frozen=True)
-class _Sent:
-    """The pictures of a request, as they were sent."""
-
-    image: SentPicture | None = None
-    mask: Image.Image | None = None
-    mask_input: str = "mask"
-    references: tuple[SentPicture, ...] = ()
-
-    @property
-    def size(self) -> Size | None:
-        first = self.image or next(iter(self.references), None)
-        return Size(*first.rgb.size) if first else None
-
-
 def _check_company(request: PictureRequest, warnings: Warnings) -> None:
     """Tell of inputs that mean nothing without another."""
     if request.mask and not request.image:
@@ -134,7 +125,7 @@ def _check_company(request: PictureRequest, warnings: Warnings) -> None:
 
 def _check_steps(plan: Plan, request: PictureRequest) -> None:
     # diffusers would fail: LCM leaves out steps of a schedule that has so many.
-    steps = {**accepted_arguments(plan.pipeline), **plan.arguments}.get("num_inference_steps")
+    steps = plan.settings.get("num_inference_steps")
     if request.scheduler == "LCM" and isinstance(steps, int) and steps > _MOST_STEPS_OF_LCM:
         rule = f"{steps} are more than the scheduler LCM takes, which is {_MOST_STEPS_OF_LCM}. 4 to 8 are usual."
         raise InputError("num_inference_steps", rule)
@@ -147,39 +138,13 @@ def _check_use(plan: Plan, request: PictureRequest, warnings: Warnings) -> None:
         unused.append(("keep_unmasked", "no part of a picture is painted anew"))
     if request.reference_images and plan.task is not Task.EDITING:
         unused.append(("reference_images", "with a mask this model takes image alone"))
-    if plan.task is Task.EDITING:
-        if request.prompt_strength is not None:
-            unused.append(("prompt_strength", "this model edits as the prompt says"))
-        if request.resize_mode is not None and request.controlnet_image is None:
-            unused.append(("resize_mode", "this model edits a picture in its own shape"))
+    if plan.task is Task.EDITING and request.prompt_strength is not None:
+        unused.append(("prompt_strength", "this model edits as the prompt says"))
     for name, reason in unused:
         warnings.add(WarningCode.IGNORED, name, f"it has no effect: {reason}. Leave it out.")
 
 
-def _read(forms: Forms, request: PictureRequest, warnings: Warnings) -> _Sent:
-    inpaints = Task.INPAINTING in forms.tasks
-    if request.image and not forms.tasks - {Task.TEXT_TO_IMAGE}:
-        raise InputError("image", "this model makes pictures from text alone. Leave it out, or choose another model.")
-    if request.mask and not inpaints:
-        raise InputError("mask", "this model cannot paint a part of a picture anew. Leave it out.")
-    count = len(request.reference_images) + (request.image is not None)
-    if request.reference_images and count > forms.most_references:
-        most = forms.most_references
-        rule = f"this model takes {most} at most, image among them" if most else "this model takes none"
-        raise InputError("reference_images", f"{rule}, and {count} were sent. Leave out the others.")
-    references = tuple(read_picture(path, "reference_images", warnings) for path in request.reference_images)
-    if request.image is None:
-        return _Sent(references=references)
-    by_alpha = inpaints and not request.mask and not references
-    image = read_picture(request.image, "image", warnings, alpha_is_used=by_alpha)
-    if request.mask:
-        return _Sent(image, read_mask(request.mask, "mask", warnings), references=references)
-    if by_alpha and image.alpha is not None and image.alpha.getextrema() != (255, 255):
-        return _Sent(image, mask_from_alpha(image.alpha), "image", references)
-    return _Sent(image, references=references)
-
-
-def _choose_task(forms: Forms, sent: _Sent) -> Task:
+def _choose_task(forms: Forms, sent: SentPictures) -> Task:
     if sent.mask:
         return Task.INPAINTING
     if sent.image or sent.references:
@@ -202,7 +167,7 @@ def _choose_form(forms: Forms, task: Task, request: PictureRequest) -> Diffusion
     return form
 
 
-def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warnings) -> Plan:
+def _with_size(plan: Plan, request: PictureRequest, sent: SentPictures, warnings: Warnings) -> Plan:
     asked = (request.aspect_ratio, request.megapixels, request.width, request.height)
     if sent.size is None and all(one is None for one in asked):
         return plan
@@ -227,11 +192,11 @@ def _with_size(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warni
     return replace(plan, size=size)
 
 
-def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: Warnings) -> Plan:
+def _with_pictures(plan: Plan, request: PictureRequest, sent: SentPictures, warnings: Warnings) -> Plan:
     size = plan.size
     if size is None or plan.task is Task.TEXT_TO_IMAGE:
         return plan
-    mode = ResizeMode(request.resize_mode) if request.resize_mode else None
+    mode = _resize_mode(request)
     if plan.task is Task.EDITING:
         pictures = [picture for picture in (sent.image, *sent.references) if picture]
         if not accepted_arguments(plan.pipeline).keys() >= {"width", "height"}:
@@ -257,6 +222,10 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: _Sent, warnings: W
     return replace(plan, finish=partial(_keep, image, mask)) if request.keep_unmasked else plan
 
 
+def _resize_mode(request: PictureRequest) -> ResizeMode | None:
+    return ResizeMode(request.resize_mode) if request.resize_mode else None
+
+
 def _one_or_list(pictures: Sequence[SentPicture]) -> Image.Image | list[Image.Image]:
     """As pipelines take them: to some a list of one is not one."""
     return pictures[0].rgb if len(pictures) == 1 else [picture.rgb for picture in pictures]
@@ -268,7 +237,7 @@ def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Pl
     accepted = accepted_arguments(plan.pipeline)
     sent = read_picture(request.controlnet_image, "controlnet_image", warnings)
     size = plan.size or size_limits(plan.pipeline).own
-    mode = ResizeMode(request.resize_mode) if request.resize_mode else None
+    mode = _resize_mode(request)
     control: dict[str, Any] = {
         "control_image" if "control_image" in accepted else "image": fit_picture(
             sent, size, mode, "controlnet_image", warnings
@@ -292,16 +261,15 @@ def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Pl
 
 
 def _with_strength(plan: Plan, request: PictureRequest, warnings: Warnings) -> Plan:
-    arguments = {**accepted_arguments(plan.pipeline), **plan.arguments}
-    asked = request.prompt_strength
+    settings, asked = plan.settings, request.prompt_strength
     if asked == 0:
         return replace(plan, untouched=plan.arguments["image"], arguments={**plan.arguments, "strength": 0.0})
-    if asked is not None and "strength" not in arguments:
+    if asked is not None and "strength" not in settings:
         raise InputError("prompt_strength", f"this model ({type(plan.pipeline).__name__}) has none. Leave it out.")
-    strength = asked if asked is not None else arguments.get("strength")
+    strength = asked if asked is not None else settings.get("strength")
     if not isinstance(strength, int | float):
         return plan
-    steps = arguments.get("num_inference_steps")
+    steps = settings.get("num_inference_steps")
     if isinstance(steps, int) and int(steps * strength) < 1:
         # Pipelines leave out so many of the first steps, rounded down, and fail where none is left.
         least = min((1 + 1e-6) / steps, 1.0)

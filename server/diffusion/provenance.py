@@ -16,10 +16,11 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from server import __version__
+from server.diffusion.digests import file_digest
 from server.diffusion.errors import ModelError
 from server.diffusion.files import default_variant, list_files, needed_files, read_index
 from server.diffusion.metadata import Provenance
-from server.diffusion.redaction import file_digest, without_secrets
+from server.diffusion.redaction import without_secrets
 
 _log = logging.getLogger(__name__)
 

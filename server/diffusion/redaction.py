@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit, urlunsplit
 
+from server.diffusion.digests import file_digest
+
 DIGEST = "$sha256"
 """The key that stands for a file: the SHA-256 of its contents, in hexadecimal digits."""
 
@@ -49,16 +51,6 @@ def without_secrets(text: str) -> str:
         return text.partition("://")[0] + "://"
     query = parts.query if names <= _HARMLESS else ""
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with open(path, "rb") as file:  # noqa: PTH123 - cog.Path may be a path of any kind
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _record(value: Any) -> Any:

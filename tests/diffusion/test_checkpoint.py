@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from server.diffusion import ModelError
 from server.diffusion.checkpoint import configuration_of, read_header
-from server.diffusion.pipeline import load
+from server.diffusion.pipeline import read
 from server.diffusion.sources import locate
 from tests.diffusion.drawing import same
 from tests.diffusion.hub import Hub
@@ -59,7 +59,7 @@ def weights_of(files: set[str]) -> set[str]:
 def test_pictures_are_those_of_the_folder(name: str, hub: Hub, pipelines: Made) -> None:
     folder, file = pipelines(name)
     hub.push_folder(CONFIGURATIONS[name], folder)
-    loaded: Any = load(locate(str(file)))
+    loaded: Any = read(locate(str(file)))
     assert type(loaded).__name__ == type(build_pipeline(name)).__name__
     assert same(picture(loaded), stock(folder))
     assert not loaded.unet.training
@@ -73,9 +73,9 @@ def test_a_configuration_in_the_cache_needs_no_network(
 ) -> None:
     folder, file = pipelines(name)
     hub.push_folder(CONFIGURATIONS[name], folder)
-    load(file)
+    read(file)
     offline()
-    load(file)
+    read(file)
     assert hub.fetched == []
 
 
@@ -85,7 +85,7 @@ def test_a_configuration_that_is_missing_says_what_fetches_it(
     _, file = pipelines("stable-diffusion")
     offline()
     with pytest.raises(ModelError) as caught:
-        load(file)
+        read(file)
     assert f"{CONFIGURATIONS['stable-diffusion']} is not in the cache" in str(caught.value)
     assert f"Run `script/download-weights {file}` where there is network" in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_what_a_file_lacks_comes_from_the_model_that_it_was_made_of(
     folder, _ = pipelines("stable-diffusion")
     hub.push_folder(CONFIGURATIONS["stable-diffusion"], folder)
     part = write_checkpoint(build_pipeline("stable-diffusion"), tmp_path / "part.safetensors", leave_out=lacking)
-    assert same(picture(load(part)), stock(folder))
+    assert same(picture(read(part)), stock(folder))
     [fetched] = weights_of(set(hub.fetched_files()))
     assert fetched.startswith(f"{component}/")
 
@@ -112,7 +112,7 @@ def test_a_model_that_was_fetched_before_serves_as_configuration(
     locate(CONFIGURATIONS["stable-diffusion"])
     hub.push_folder(CONFIGURATIONS["stable-diffusion"], folder, **{"README.md": b"newer"})
     offline()
-    assert load(file)
+    assert read(file)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_file_without_a_pipeline_is_refused(names: list[str], hub: Hub, tmp_pa
     file = tmp_path / "other.safetensors"
     save_file({name: torch.zeros(4, 4) for name in names}, file)
     with pytest.raises(ModelError, match="holds no pipeline that diffusers knows") as caught:
-        load(locate(str(file)))
+        read(locate(str(file)))
     assert f"It has {len(names)} tensors" in str(caught.value)
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_refused(content: bytes, hub: Hub, tmp_path: Path) -> 
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
     with pytest.raises(ModelError, match=r"is no whole \.safetensors file"):
-        load(locate(str(file)))
+        read(locate(str(file)))
 
 
 def test_a_file_that_was_cut_off_is_refused(hub: Hub, pipelines: Made, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_file_that_was_cut_off_is_refused(hub: Hub, pipelines: Made, tmp_path:
     cut = tmp_path / "model.safetensors"
     cut.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelError, match=r"is no whole \.safetensors file"):
-        load(locate(str(cut)))
+        read(locate(str(cut)))
 
 
 def test_a_model_that_diffusers_cannot_load_from_a_file_is_told(hub: Hub, tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_model_that_diffusers_cannot_load_from_a_file_is_told(hub: Hub, tmp_pa
     assert repo == CONFIGURATIONS["stable-diffusion"]
     hub.push(repo, {"model_index.json": b'{"_class_name": "DDPMPipeline"}'})
     with pytest.raises(ModelError, match="weights of a DDPMPipeline, which diffusers loads from folders only"):
-        load(file)
+        read(file)
 
 
 def test_the_cache_is_the_hubs(hub: Hub, pipelines: Made) -> None:
     folder, file = pipelines("stable-diffusion")
     commit = hub.push_folder(CONFIGURATIONS["stable-diffusion"], folder)
-    load(file)
+    read(file)
     kept = Path(constants.HF_HUB_CACHE) / "models--stable-diffusion-v1-5--stable-diffusion-v1-5"
     assert (kept / "refs" / "darkroom").read_text() == commit

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from server.diffusion import Engine, ModelError, PictureRequest
-from server.diffusion.pipeline import _limit_threads, best_device, best_dtype, load, private_copy
+from server.diffusion.pipeline import _limit_threads, best_device, best_dtype, private_copy, read
+from server.diffusion.placement import place
 from tests.diffusion.drawing import draw
 from tests.diffusion.tiny_pipelines import diffusers
 
@@ -24,7 +25,8 @@ def folder(tiny: Tiny, tmp_path: Path) -> Path:
 
 
 def test_a_pipeline_is_loaded_for_the_device(tiny: Tiny) -> None:
-    pipeline: Any = load(tiny("stable-diffusion"))
+    pipeline: Any = read(tiny("stable-diffusion"))
+    place(pipeline, best_device())
     assert type(pipeline) is diffusers.StableDiffusionPipeline
     assert (pipeline.device, pipeline.dtype) == (best_device(), best_dtype(best_device()))
     assert not pipeline.unet.training
@@ -82,7 +84,7 @@ def _replace(name: str, text: str) -> Callable[[Path], object]:
 def test_what_cannot_be_loaded_is_told(damage: Callable[[Path], object], message: str, folder: Path) -> None:
     damage(folder)
     with pytest.raises(ModelError, match=message) as caught:
-        load(folder)
+        read(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -90,7 +92,7 @@ def test_weights_that_may_run_code_are_not_loaded(folder: Path) -> None:
     weights = folder / "text_encoder" / "model.safetensors"
     weights.rename(weights.with_name("pytorch_model.bin"))
     with pytest.raises(ModelError, match=r"'text_encoder' are not there as safetensors, only as pytorch_model\.bin"):
-        load(folder)
+        read(folder)
 
 
 def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path) -> None:
@@ -103,12 +105,13 @@ def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path)
     for change in ({"_class_name": ["mine", "Mine"]}, {"unet": ["mine", "Mine"]}, {"_class_name": "Mine"}):
         path.write_text(json.dumps({**index, **change}))
         with pytest.raises(ModelError, match="if it needs code of its own, it cannot be served"):
-            load(folder)
+            read(folder)
     assert not trace.exists()
 
 
 def test_a_copy_shares_weights_and_nothing_that_changes(tiny: Tiny) -> None:
-    pipeline: Any = load(tiny("stable-diffusion"))
+    pipeline: Any = read(tiny("stable-diffusion"))
+    place(pipeline, best_device())
     scheduler = diffusers.DDIMScheduler()
     config = dict(pipeline.config)
     twin: Any = private_copy(pipeline, scheduler)
@@ -121,8 +124,8 @@ def test_a_copy_shares_weights_and_nothing_that_changes(tiny: Tiny) -> None:
 
 
 def test_the_stages_of_a_combined_pipeline_are_copied_too(tiny: Tiny) -> None:
-    stage: Any = load(tiny("stable-diffusion"))
-    combined: Any = load(tiny("stable-diffusion"))
+    stage: Any = read(tiny("stable-diffusion"))
+    combined: Any = read(tiny("stable-diffusion"))
     combined.scheduler = stage.scheduler
     combined.prior_scheduler = diffusers.DDIMScheduler()
     combined.decoder_pipe = stage

@@ -12,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from server import __version__
 from server.diffusion import ModelError, Provenance, provenance_of
-from server.diffusion.pipeline import load
+from server.diffusion.pipeline import read
 from server.diffusion.provenance import model_digest
 from tests.conftest import ROOT
 
@@ -21,7 +21,7 @@ EMOJI = ROOT / "models" / "emoji"
 
 @pytest.fixture(scope="module")
 def pipeline() -> DiffusionPipeline:
-    return load(EMOJI)
+    return read(EMOJI)
 
 
 def test_a_folder_is_known_by_its_name_and_digest(pipeline: DiffusionPipeline) -> None:

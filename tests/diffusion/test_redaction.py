@@ -9,7 +9,8 @@ import pytest
 
 import server.cog
 from server.diffusion import record_inputs
-from server.diffusion.redaction import file_digest, without_secrets
+from server.diffusion.digests import file_digest
+from server.diffusion.redaction import without_secrets
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 """The SHA-256 of `hello`, as `sha256sum` has it."""

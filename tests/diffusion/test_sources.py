@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from server.diffusion import ModelError, weights
-from server.diffusion.pipeline import load
+from server.diffusion.pipeline import read
 from server.diffusion.sources import download, locate
 from tests.diffusion.hub import Hub
 from tests.diffusion.single_files import CONFIGURATIONS, build_pipeline, write_checkpoint
@@ -161,7 +161,7 @@ def test_the_command_fetches_a_file_and_its_configuration(
     assert told.startswith(f"{NAME}/{FILE} is on this machine: ")
     assert commit in told
     offline()
-    assert type(load(locate(f"{NAME}/{FILE}"))).__name__ == "StableDiffusionPipeline"
+    assert type(read(locate(f"{NAME}/{FILE}"))).__name__ == "StableDiffusionPipeline"
     assert hub.fetched == []
 
 

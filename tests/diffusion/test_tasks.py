@@ -119,7 +119,9 @@ def mask(photo: Path) -> Path:
 def request(name: str, **asked: Any) -> PictureRequest:
     side = SIDES.get(name, 64)
     guidance = {"guidance_scale": 3.0} if name in TAKES_GUIDANCE else {}
-    usual: dict[str, Any] = {"prompt": "a red apple", "seed": 7, "num_inference_steps": 4, "keep_unmasked": False}
+    usual: dict[str, Any] = {"prompt": "a red apple", "seed": 7, "num_inference_steps": 4}
+    if "mask" in asked:
+        usual["keep_unmasked"] = False
     return PictureRequest(**{**usual, "width": side, "height": side, **guidance, **asked})
 
 
