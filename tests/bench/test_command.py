@@ -59,9 +59,11 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 
 def test_a_section_that_fails_does_not_stop_the_next_and_is_told(tmp_path: Path) -> None:
-    result = _bench("--model", "emoji-fast", "--size", "100", "--out", tmp_path / "r.json", "engine", "check")
+    (tmp_path / "file").touch()
+    models = tmp_path / "file" / "models"
+    result = _bench("--model", "sd21", "--models", models, "--out", tmp_path / "r.json", "build", "check")
     assert result.returncode == 1
-    assert "width: 100 is not a multiple of 8" in result.stdout
+    assert f"NotADirectoryError: [Errno 20] Not a directory: '{models}'" in result.stdout
     assert "| Check |" in result.stdout
 
 
