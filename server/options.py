@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 
 from server.manifest import load_manifest
 from server.schema.signature import Mode
-from server.settings import ModelSettings, environment_variables, unknown_variables, variable_in_use
+from server.settings import ModelSettings, unknown_variables
+from server.variables import environment_variables, variable_in_use
 
 logger = logging.getLogger(__name__)
 

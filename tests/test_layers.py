@@ -28,8 +28,10 @@ TOP = {
     "outcome",
     "readiness",
     "recorded",
+    "reference",
     "reproduce",
     "settings",
+    "variables",
 }
 """The modules that put the rest together, and the only ones that read settings."""
 
