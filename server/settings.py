@@ -154,6 +154,9 @@ class ModelSettings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = Field(
         "info", description="The least severe message to log."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How to log, on standard error: lines to read, or a JSON object on each line."
+    )
 
 
 class Settings(ModelSettings):
@@ -219,6 +222,11 @@ class Settings(ModelSettings):
     stream_any: bool = Field(
         True,
         description="Stream every model to clients that ask for it. False: as in Cog, only those marked @streaming.",
+    )
+    log_prompts: bool = Field(
+        False,
+        description="Whether the log may hold prompts: the inputs of each prediction, secrets excepted, and what "
+        "errors and warnings quote of them.",
     )
     threads: int | None = Field(
         None, description="Accepted because Cog does; it has no effect here either. See max-concurrency."

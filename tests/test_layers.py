@@ -22,6 +22,7 @@ TOP = {
     "cli",
     "launch",
     "listener",
+    "logs",
     "manifest",
     "oneoff",
     "options",
@@ -40,6 +41,7 @@ LEAVES = {
     "server.errors",
     "server.metrics",
     "server.prediction",
+    "server.tracebacks",
     "server.transcript",
     "server.worker.messages",
 }
