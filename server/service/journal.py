@@ -73,7 +73,7 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
         predict_seconds=round(prediction.metrics["predict_time"], 3),
         outputs=_number_of_outputs(prediction),
         refused=prediction.fault.input if prediction.fault else None,
-        warnings=[warning.get("code") for warning in warnings] or None,
+        warnings=[warning["code"] for warning in warnings] or None,
         exception=_joined(trace, prediction.input),
         private=private,
     )
@@ -96,4 +96,5 @@ def _number_of_outputs(prediction: Prediction) -> int:
 def _warnings(prediction: Prediction) -> list[dict[str, Any]]:
     # A metric, and so whatever the model makes of it.
     warnings = prediction.metrics.get("warnings")
-    return [one for one in warnings if isinstance(one, dict)] if isinstance(warnings, list) else []
+    given = warnings if isinstance(warnings, list) else []
+    return [one for one in given if isinstance(one, dict) and isinstance(one.get("code"), str)]
