@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from server.errors import DarkroomError
 from server.manifest import Manifest
 from server.options import takes
 from server.settings import ModelSettings, Settings
+
+logger = logging.getLogger(__name__)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -48,7 +51,13 @@ def serve(settings: Settings, manifest: Manifest) -> None:
     """
     from server.listener import listen
 
-    listen(settings, manifest)
+    try:
+        listen(settings, manifest)
+    except DarkroomError as error:
+        if settings.log_format == "text":
+            raise
+        logger.critical("%s", error)
+        sys.exit(1)
 
 
 @cli.command()

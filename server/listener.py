@@ -34,7 +34,7 @@ def listen(settings: Settings, manifest: Manifest) -> None:
     """
     with _bind(settings.host, settings.port) as listener:
         app = create_app(settings, manifest)
-        # `server.options.start_logging` has configured the logging.
+        # `server.logs.start` has configured the logging.
         # A client that does not read its answer must not keep the server from ending.
         patience = math.ceil(settings.shutdown_grace) + 1
         # Its other parser, httptools, does not notice that a client has left who had sent the next request already.
@@ -45,7 +45,7 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         app.state.shutdown = server.stop
         if settings.threads is not None:
             logger.warning("--threads %d has no effect: connections take no threads here.", settings.threads)
-        logging.getLogger("uvicorn.access").addFilter(_is_no_probe)
+        logging.getLogger("uvicorn.access").addFilter(_tell_request)
         if manifest.ignored:
             logger.warning("%s: not for serving, and ignored: %s.", manifest.path, ", ".join(manifest.ignored))
         served = manifest.reference(Mode(settings.x_mode))
@@ -53,10 +53,16 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         server.run(sockets=[listener])
 
 
-def _is_no_probe(record: logging.LogRecord) -> bool:
-    # Orchestrators ask every few seconds; their requests would hide all others.
-    _client, _method, path, *_ = record.args if isinstance(record.args, tuple) else ("", "", "")
-    return str(path).partition("?")[0] not in _PROBES
+def _tell_request(record: logging.LogRecord) -> bool:
+    """Make an event with facts of what uvicorn tells of a request, without its query, which may hold anything.
+
+    Of probes none is made: orchestrators ask every few seconds, which would hide all others.
+    """
+    client, method, target, _version, status = record.args if isinstance(record.args, tuple) else ("", "", "", "", 0)
+    path = str(target).partition("?")[0]
+    record.msg, record.args = "Request answered", ()
+    record.__dict__.update(method=method, path=path, status=status, client=client)
+    return path not in _PROBES
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -13,9 +13,11 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from server import logs
 from server.manifest import load_manifest
 from server.schema.signature import Mode
-from server.settings import ModelSettings, environment_variables, unknown_variables, variable_in_use
+from server.settings import ModelSettings, Settings, unknown_variables
+from server.variables import environment_variables, variable_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,10 @@ def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
                 # Cog writes them into the image, where they are for the server as well as for the model.
                 os.environ.setdefault(name, value)
             given = {name: parameters.pop(name) for name in settings.model_fields}
-            values = _validate(settings, {name: value for name, value in given.items() if value is not None})
-            start_logging(values.log_level)
+            with logs.held_back():
+                values = _validate(settings, {name: value for name, value in given.items() if value is not None})
+                with_prompts = isinstance(values, Settings) and values.log_prompts
+                logs.start(values.log_level, as_json=values.log_format == "json", with_prompts=with_prompts)
             for name in unknown_variables(dict(os.environ)):
                 logger.warning("The environment variable %s is not an option of Darkroom and is ignored.", name)
             for warning in manifest.warnings():
@@ -55,13 +59,6 @@ def takes(settings: type[ModelSettings]) -> Callable[[_Command], _Command]:
         return flagged
 
     return decorate
-
-
-def start_logging(level: str) -> None:
-    """Log to standard error, one line an event, from `level` upwards."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    # A library that tells every request it makes would drown what this server has to say.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _flag(name: str, field: FieldInfo) -> Callable[[_Command], _Command]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -19,54 +18,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.variables import COG_DEFAULTS, PREFIX, environment_variables, variable_in_use
 from server.worker.devices import is_device
 
 logger = logging.getLogger(__name__)
-
-PREFIX = "DARKROOM_"
-"""Every option can be set by the environment variable of this prefix and its name in capitals."""
-
-INHERITED_VARIABLES = {
-    "compile": "COMPILE",
-    "compile_cache": "COMPILE_CACHE",
-    "controlnet_id": "CONTROLNET_ID",
-    "log_level": "COG_LOG_LEVEL",
-    "lora_cache": "LORA_CACHE",
-    "max_concurrency": "COG_MAX_CONCURRENCY",
-    "model_id": "MODEL_ID",
-    "model_revision": "MODEL_REVISION",
-    "port": "PORT",
-    "predictor": "COG_PREDICT_TYPE_STUB",
-    "require_safety_checker": "REQUIRE_SAFETY_CHECKER",
-    "setup_timeout": "COG_SETUP_TIMEOUT",
-    "stream_history": "COG_STREAM_HISTORY_CAPACITY",
-    "strict": "STRICT",
-    "trainer": "COG_TRAIN_TYPE_STUB",
-    "user_agent": "COG_USER_AGENT",
-    "webhook_auth_token": "WEBHOOK_AUTH_TOKEN",
-    "webhook_interval": "COG_THROTTLE_RESPONSE_INTERVAL",
-}
-"""Variables that Cog, or `predict.py`, already reads for the same purpose; ours is stronger where both are set."""
-
-_COG_DEFAULTS = {
-    "COG_LOG_LEVEL": "info",
-    "COG_MAX_CONCURRENCY": "1",
-    "COG_STREAM_HISTORY_CAPACITY": "1024",
-    "COG_THROTTLE_RESPONSE_INTERVAL": "0.5",
-}
-"""What Cog goes by where one of these variables has a value that cannot be used; of ours each is an error."""
-
-
-def environment_variables(option: str) -> list[str]:
-    """The environment variables that set an option, the strongest first."""
-    inherited = INHERITED_VARIABLES.get(option)
-    return [PREFIX + option.upper(), *([inherited] if inherited else [])]
-
-
-def variable_in_use(variable: str) -> str:
-    """Of the variables that set the same option as `variable`, one of ours, the one that counts."""
-    option = variable.removeprefix(PREFIX).lower()
-    return next((name for name in environment_variables(option) if os.environ.get(name)), variable)
 
 
 def _seconds_or_never(value: Any) -> Any:
@@ -124,12 +79,12 @@ class ModelSettings(BaseSettings):
         except ValidationError as invalid:
             # In lower case are those that were given as flags.
             keys = [str(key) for error in invalid.errors() for key in error["loc"][:1] if str(key).isupper()]
-            used = {key: variable_in_use(key) for key in keys if variable_in_use(key) in _COG_DEFAULTS}
+            used = {key: variable_in_use(key) for key in keys if variable_in_use(key) in COG_DEFAULTS}
             if not used:
                 raise
             for key, name in used.items():
-                logger.warning("%s is %r, which cannot be used: %s it is.", name, data[key], _COG_DEFAULTS[name])
-            return handler(data | {key: _COG_DEFAULTS[name] for key, name in used.items()})
+                logger.warning("%s is %r, which cannot be used: %s it is.", name, data[key], COG_DEFAULTS[name])
+            return handler(data | {key: COG_DEFAULTS[name] for key, name in used.items()})
 
     predictor: str | None = Field(
         None, description="What predicts, as file:name. Default: `predict` or `run` of cog.yaml."
@@ -199,6 +154,9 @@ class ModelSettings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = Field(
         "info", description="The least severe message to log."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How to log, on standard error: lines to read, or a JSON object on each line."
+    )
 
 
 class Settings(ModelSettings):
@@ -265,6 +223,11 @@ class Settings(ModelSettings):
         True,
         description="Stream every model to clients that ask for it. False: as in Cog, only those marked @streaming.",
     )
+    log_prompts: bool = Field(
+        False,
+        description="Whether the log may hold prompts: the inputs of each prediction, secrets excepted, and what "
+        "errors and warnings quote of them.",
+    )
     threads: int | None = Field(
         None, description="Accepted because Cog does; it has no effect here either. See max-concurrency."
     )
@@ -276,29 +239,7 @@ def unknown_variables(environment: dict[str, str]) -> list[str]:
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
-def reference() -> str:
-    """`docs/settings.md`: the table of all options, in Markdown."""
-    rows = [
-        "# Settings",
-        "",
-        "Every option is a flag of `darkroom serve` and an environment variable; the flag is stronger, and of two",
-        "variables the first. `darkroom predict`, `reproduce` and `schema` take those marked with a star.",
-        "As in Cog's images, `environment` in cog.yaml sets variables for the server as well as for the model: any of",
-        "these, where it is not set outside.",
-        "`python -m server.settings > docs/settings.md` made this page; a test fails where the two differ.",
-        "",
-        "| Flag | Environment | Default | Meaning |",
-        "| --- | --- | --- | --- |",
-    ]
-    for option, field in Settings.model_fields.items():
-        star = "*" if option in ModelSettings.model_fields else ""
-        variables = ", ".join(f"`{variable}`" for variable in environment_variables(option))
-        default = "" if field.default is None else f"`{field.default}`"
-        choices = [argument for argument in get_args(field.annotation) if isinstance(argument, str)]
-        meaning = (field.description or "") + (f" One of {', '.join(choices)}." if choices else "")
-        rows.append(f"| `--{option.replace('_', '-')}`{star} | {variables} | {default} | {meaning} |")
-    return "\n".join(rows) + "\n"
-
-
 if __name__ == "__main__":
-    print(reference(), end="")
+    from server.reference import reference
+
+    print(reference(Settings, ModelSettings), end="")

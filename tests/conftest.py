@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -81,12 +81,15 @@ class Server:
 
 
 @contextmanager
-def running_server(predictor: str | Path, *, ready: bool = True, **settings: Any) -> Iterator[Server]:
+def running_server(
+    predictor: str | Path, *, ready: bool = True, stdout: IO[str] | int = subprocess.DEVNULL, **settings: Any
+) -> Iterator[Server]:
     """Run `darkroom serve`, and end it afterwards.
 
     Args:
         predictor: the name of a file in `tests/predictors` without its ending, or a folder that has a cog.yaml.
         ready: whether to wait until the model is set up.
+        stdout: where its standard output goes.
         settings: options of `darkroom serve` by name, and `env`, a mapping of further environment variables.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings.pop("env", {})}
@@ -100,7 +103,7 @@ def running_server(predictor: str | Path, *, ready: bool = True, **settings: Any
         [sys.executable, "-m", "server", "serve", "--port", "0", *flags],
         cwd=directory,
         env=environment,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",

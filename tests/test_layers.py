@@ -22,14 +22,17 @@ TOP = {
     "cli",
     "launch",
     "listener",
+    "logs",
     "manifest",
     "oneoff",
     "options",
     "outcome",
     "readiness",
     "recorded",
+    "reference",
     "reproduce",
     "settings",
+    "variables",
 }
 """The modules that put the rest together, and the only ones that read settings."""
 
@@ -38,6 +41,7 @@ LEAVES = {
     "server.errors",
     "server.metrics",
     "server.prediction",
+    "server.tracebacks",
     "server.transcript",
     "server.worker.messages",
 }

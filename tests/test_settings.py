@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from server.settings import ModelSettings, Settings, environment_variables, reference, unknown_variables
+from server.reference import reference
+from server.settings import ModelSettings, Settings, unknown_variables
+from server.variables import environment_variables
 from tests.conftest import ROOT
 
 
@@ -15,7 +17,7 @@ def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_document_is_current() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text() == reference()
+    assert (ROOT / "docs" / "settings.md").read_text() == reference(Settings, ModelSettings)
 
 
 def test_every_option_is_described() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from server.api.models import PredictionRequest
 from server.schema.signature import Interface, Mode
 from server.schema.validation import ValidInput
+from server.service.discretion import shown
 from server.service.webhooks import usable_url
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ _LONGEST_NAME = 40
 def warning_header(
     id: str, mode: Mode, asked: PredictionRequest, valid: ValidInput, interface: Interface | None
 ) -> dict[str, str]:
-    """The header that names what was ignored, which is logged as well; no header where nothing was.
+    """The header that names what was ignored; no header where nothing was. That something was is logged as well.
 
     Args:
         id: the prediction's.
@@ -29,22 +30,28 @@ def warning_header(
         valid: what was taken of its inputs.
         interface: what the model offers.
     """
-    warning = " ".join(_complaints(mode, asked, valid, interface)) if interface else ""
-    if not warning:
+    complaints = dict(_complaints(mode, asked, valid, interface)) if interface else {}
+    if not complaints:
         return {}
-    logger.warning("Prediction %s: %s", id, warning)
-    return {"X-Darkroom-Warning": warning}
+    names = list(valid.unknown)
+    facts = {"prediction": id, "ignored": list(complaints), "private": lambda: {"unknown_inputs": shown(names) or None}}
+    logger.warning("Parts of a request are ignored", extra=facts)
+    return {"X-Darkroom-Warning": " ".join(complaints.values())}
 
 
-def _complaints(mode: Mode, asked: PredictionRequest, valid: ValidInput, interface: Interface) -> Iterator[str]:
+def _complaints(
+    mode: Mode, asked: PredictionRequest, valid: ValidInput, interface: Interface
+) -> Iterator[tuple[str, str]]:
+    """What is ignored, in a word, and what the client is told of that."""
     if mode is not interface.mode:
         noun = interface.mode.noun
-        yield f"This is a {noun}, as every request is made one: the server runs with --x-mode {interface.mode}."
+        yield "mode", f"This is a {noun}, as every request is made one: the server runs with --x-mode {interface.mode}."
     if valid.unknown:
         inputs = [field.name for field in interface.asked(mode).inputs]
-        yield f"These inputs are unknown and were ignored: {_list(valid.unknown)}. The model has: {_list(inputs)}."
+        names = f"{_list(valid.unknown)}. The model has: {_list(inputs)}."
+        yield "inputs", f"These inputs are unknown and were ignored: {names}"
     if asked.webhook is not None and not usable_url(asked.webhook):
-        yield f"The webhook is ignored: {_list([asked.webhook])} is not an http or https URL with a host."
+        yield "webhook", f"The webhook is ignored: {_list([asked.webhook])} is not an http or https URL with a host."
 
 
 def _list(names: Sequence[str]) -> str:

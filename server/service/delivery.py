@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from server.service.client import discard_body, send_following
+from server.service.discretion import without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +45,14 @@ class Delivery:
                 response = await send_following(self._client, request, _MOST_REDIRECTS)
                 await discard_body(response)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
-            logger.warning("A webhook to %s got no answer: %s", _shown(url), str(error) or type(error).__name__)
+            # The text of any other may quote a URL.
+            reason = str(error) if isinstance(error, httpx.HTTPError) else ""
+            _tell(logging.WARNING, "Webhook got no answer", url, reason=reason or type(error).__name__)
             return None
-        if not response.is_success:
-            logger.warning("A webhook to %s was answered %d.", _shown(url), response.status_code)
+        if response.is_success:
+            _tell(logging.DEBUG, "Webhook delivered", url, status=response.status_code)
+        else:
+            _tell(logging.WARNING, "Webhook was not accepted", url, status=response.status_code)
         return response.status_code
 
     async def insist(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> None:
@@ -56,7 +61,7 @@ class Delivery:
         if not _try_again(await self.attempt(url, headers, body)):
             return
         if self._held_bytes + len(body) > _MOST_HELD_BYTES:
-            logger.error("A webhook to %s is given up: too many others wait to be tried again.", _shown(url))
+            _tell(logging.ERROR, "Webhook given up: too many others wait to be tried again", url, attempts=1)
             return
         self._held_bytes += len(body)
         try:
@@ -64,7 +69,7 @@ class Delivery:
                 await asyncio.sleep(delay)
                 if not _try_again(await self.attempt(url, headers, body)):
                     return
-            logger.error("A webhook to %s is given up after %d attempts.", _shown(url), 1 + len(self._retry_delays))
+            _tell(logging.ERROR, "Webhook given up", url, attempts=1 + len(self._retry_delays))
         finally:
             self._held_bytes -= len(body)
 
@@ -73,6 +78,5 @@ def _try_again(status: int | None) -> bool:
     return status is None or status in _RETRIED_STATUSES
 
 
-def _shown(url: httpx.URL) -> httpx.URL:
-    # Without what may be a secret.
-    return url.copy_with(userinfo=b"", query=None, fragment=None)
+def _tell(level: int, event: str, url: httpx.URL, **facts: object) -> None:
+    logger.log(level, event, extra={"receiver": without_secrets(str(url)), **facts})

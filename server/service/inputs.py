@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,12 @@ from server.errors import InputFileError
 from server.schema.signature import Kind, Signature, ValueType
 from server.service import data_urls
 from server.service.client import http_url, send_following
+from server.service.discretion import without_secrets
 from server.service.media_types import extension_of
 from server.service.threads import in_thread
 from server.worker.messages import LocalFile
+
+logger = logging.getLogger(__name__)
 
 _SCHEMES = ("http://", "https://", "data:")
 _FILES = (Kind.PATH, Kind.FILE)
@@ -102,10 +106,12 @@ class _Fetcher:
     def _start(self, url: str, where: str) -> LocalFile:
         self.files += 1
         if self.files > _MOST_FILES:
+            _tell(where, url, f"there are more than {_MOST_FILES} files")
             raise _failure(where, f"a prediction may have {_MOST_FILES} files at most. Pack them into an archive")
         try:
             name = _data_name(url) if url.startswith("data:") else _http_name(url)
         except ValueError as error:
+            _tell(where, url, "it is not a valid URL")
             raise _failure(where, f"{_shown(url)}: {error}") from error
         path = self.directory / f"tmp{self.files:08}{name}"
         self.tasks.create_task(self._store(url, path, where))
@@ -120,9 +126,13 @@ class _Fetcher:
                     else:
                         await self._download(url, file)
             except httpx.HTTPStatusError as error:
+                _tell(where, url, f"the server answered {error.response.status_code}")
                 # In the words of Cog, which clients may look for.
                 raise InputFileError(f"Input validation error: {error}") from error
             except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+                # A ValueError that was raised from another error quotes what it was given.
+                quotes = isinstance(error, ValueError) and error.__cause__ is not None
+                _tell(where, url, "it is not valid" if quotes else _reason(error))
                 raise _failure(where, f"{_shown(url)}: {_reason(error)}") from error
 
     async def _download(self, url: str, file: _LimitedFile) -> None:
@@ -220,6 +230,11 @@ def _too_large(max_bytes: int) -> ValueError:
 
 def _failure(where: str, reason: str) -> InputFileError:
     return InputFileError(f"Input validation error: {where}: {reason}.")
+
+
+def _tell(where: str, url: str, reason: str) -> None:
+    facts = {"input": where, "source": without_secrets(url), "reason": reason}
+    logger.warning("File of an input could not be had", extra=facts)
 
 
 def _shown(url: str) -> str:

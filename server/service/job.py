@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from server.prediction import Prediction
 from server.schema.signature import Signature
+from server.service import journal
 from server.service.slots import Place
 from server.service.updates import Updates
 from server.service.webhooks import Webhook
@@ -56,6 +57,7 @@ class Job:
     def start(self) -> None:
         """Say that it is its turn, to all who want to know."""
         self.prediction.start()
+        journal.started(self.prediction)
         self.entry.changed()
         self.updates.start(self.prediction)
         self.webhook.start(self.prediction)
@@ -87,6 +89,8 @@ class Job:
 
     def cancel(self) -> None:
         """Ask for its end, and interrupt what is done for it."""
+        if not self.canceled:
+            journal.canceling(self.prediction)
         self.canceled = True
         if self._work:
             self._work.cancel()

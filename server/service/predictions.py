@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
+from structlog.contextvars import bind_contextvars
 
 from server.errors import NotReady, PredictionExists, ShuttingDown
 from server.prediction import Prediction
 from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
+from server.service import journal
 from server.service.job import Job
 from server.service.outputs import Outputs
 from server.service.runner import JobRunner
@@ -120,6 +122,7 @@ class PredictionService:
         prediction = Prediction(id, valid.values, dict(context), asked)
         entry = self._history.open(prediction, redacted(valid.values, signature))
         job = Job(prediction, signature, place, webhook, entry, Updates(self._stream_history), for_readers)
+        journal.accepted(prediction, entry.input, self._slots.ahead(place))
         self._jobs[id] = job
         self._canceled.pop(id, None)
         task = asyncio.create_task(self._run(job))
@@ -208,6 +211,8 @@ class PredictionService:
 
     async def _run(self, job: Job) -> None:
         id_ = job.prediction.id
+        # Whatever this task and those that it starts log is about it.
+        bind_contextvars(prediction=id_)
         end: TerminalEvent = Failed(id_, "The server stopped before the prediction ended.", 0.0)
         try:
             end = await self._runner.run(job)
@@ -219,6 +224,7 @@ class PredictionService:
                 self._remember(id_)
             try:
                 job.apply(end)
+                journal.ended(job.prediction, job.entry.input, end)
             finally:
                 job.ended.set()
 

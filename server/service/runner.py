@@ -16,6 +16,7 @@ import msgspec
 from server.errors import DarkroomError, InvalidRequest, WorkerError, WrongMode
 from server.schema.signature import Signature
 from server.schema.validation import InputValidator
+from server.service import journal
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
 from server.service.outputs import Outputs, has_files
@@ -75,7 +76,7 @@ class JobRunner:
         except DarkroomError as error:
             return Failed(id_, str(error), 0.0)
         except Exception:
-            logger.exception("Prediction %s failed by an error of the server's own", id_)
+            logger.exception("Prediction failed by an error of the server's own", extra={"prediction": id_})
             return Failed(id_, "The server failed to run this prediction; its log says why.", 0.0)
 
     def cancel(self, job: Job) -> None:
@@ -159,9 +160,11 @@ class JobRunner:
             try:
                 await self._take(job, event)
             except DarkroomError as error:
+                journal.unpublished(job.prediction, error)
                 self._give_up(job, str(error))
             except Exception:
-                logger.exception("Prediction %s: the server could not take in %s", job.prediction.id, event)
+                what = {"prediction": job.prediction.id, "what": type(event).__name__}
+                logger.exception("The server could not take in what the model put out", extra=what)
                 self._give_up(job, "The server could not take in what the model put out; its log says why.")
 
     async def _take(self, job: Job, event: Log | Output | Metric) -> None:

@@ -61,15 +61,13 @@ class Webhooks:
         """The webhook of one prediction.
 
         Args:
-            url: where to POST. Nothing is sent where it is `None`, nor where it is not usable, which is logged.
+            url: where to POST. Nothing is sent where it is `None`, nor where it is not usable, as `usable_url` tells.
             events: what to tell; `None` is everything.
             headers: those of the request that made the prediction, of which `traceparent` and `tracestate` are passed
                 on; names in lower case.
         """
         target = _parsed(url) if url is not None else None
         if target is None:
-            if url is not None:
-                logger.warning("A webhook is ignored: %.200r is not an http or https URL with a host.", url)
             return Webhook(self, httpx.URL(), {}, frozenset())
         given = headers or {}
         # What came in as Latin-1, as headers do, goes out as the same bytes.
@@ -84,7 +82,7 @@ class Webhooks:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         if late := list(self._tasks):
-            logger.warning("The webhooks of %d predictions were not delivered before the server stopped.", len(late))
+            logger.warning("Webhooks were not delivered before the server stopped", extra={"predictions": len(late)})
             for task in late:
                 task.cancel()
             await asyncio.wait(late)

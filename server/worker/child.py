@@ -20,7 +20,7 @@ from server.schema.narrowing import narrow
 from server.schema.signature import Interface, Mode
 from server.worker.connection import ChildConnection
 from server.worker.executors import ConcurrentExecutor, Executor, SerialExecutor
-from server.worker.failure import summarize, trace
+from server.worker.failure import summarize, trace_text
 from server.worker.health import UserHealthcheck
 from server.worker.interrupt import Interrupter
 from server.worker.job import Job
@@ -95,7 +95,7 @@ class Child:
             self._connection.send(ready)
         except BaseException as error:
             # SystemExit too: a model that calls sys.exit() while it loads has failed.
-            self._logs.report(trace(error))
+            self._logs.report(trace_text(error))
             self._connection.send(SetupFailed(summarize(error)))
             return 1
         executor.serve()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Collection
 from pathlib import Path
 
 from server.errors import DarkroomError
+from server.tracebacks import sections, what_it_says
 from server.worker.messages import InputFault
+
+_LONGEST = 8192
+"""What is told of what an exception says, in characters."""
 
 _OURS = str(Path(__file__).parent)
 _ASYNCIO = str(Path(asyncio.__file__).parent)
@@ -41,14 +44,23 @@ def printable(text: str) -> str:
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
-def trace(error: BaseException) -> str:
-    """The traceback, from where the model's own code begins; of our own errors the message."""
+def trace(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """The traceback, from where the model's own code begins, in pairs: where the exception and each that led to it came
+    from, and what it says. Of our own errors the message alone."""
     if isinstance(error, DarkroomError):
-        return f"{summarize(error)}\n"
+        return (("", f"{summarize(error)}\n"),)
     frames = error.__traceback__
     while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    return printable("".join(traceback.format_exception(type(error), error, frames)))
+    return tuple(
+        (printable(place), f"{printable(what_it_says(one)).strip()[:_LONGEST]}\n")
+        for one, place in sections(error, frames)
+    )
+
+
+def trace_text(error: BaseException) -> str:
+    """The same as one text."""
+    return "".join(place + what for place, what in trace(error))
 
 
 def _message(error: BaseException) -> str:

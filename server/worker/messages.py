@@ -193,12 +193,14 @@ class Failed(Event, frozen=True):
 
     Attributes:
         fault: the input that was at fault, where what was raised names one.
+        trace: else where the exception, and each that led to it, came from, and what it says, in pairs.
     """
 
     id: str
     error: str
     predict_time: float
     fault: InputFault | None = None
+    trace: tuple[tuple[str, str], ...] = ()
 
 
 class Canceled(Event, frozen=True):

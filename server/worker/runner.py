@@ -85,8 +85,8 @@ class Runner:
         elif error:
             fault = input_fault(error.cause, self._inputs)
             # Of an input that the client can correct, where it was found says nothing.
-            self._logs.report(trace(error.cause) if fault is None else f"{summarize(error.cause)}\n")
-            self._connection.send(Failed(job.id, f"Prediction failed: {error}", seconds, fault))
+            place = () if fault else trace(error.cause)
+            self._connection.send(Failed(job.id, f"Prediction failed: {error}", seconds, fault, place))
         else:
             self._connection.send(Succeeded(job.id, seconds))
 

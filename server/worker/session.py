@@ -63,7 +63,7 @@ class Session:
         runs: what belongs to predictions goes there.
         on_loaded: called when the predictor has been imported.
         on_ready: called when it has been set up.
-        label: what each line begins with when it is repeated in the log.
+        device: what the log calls it, where there are several.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Session:
         runs: Runs,
         on_loaded: Callable[[Loaded], None],
         on_ready: Callable[[Ready], None],
-        label: str,
+        device: str | None,
     ) -> None:
         self.pid = process.pid
         self._process = process
@@ -81,7 +81,7 @@ class Session:
         self._runs = runs
         self._on_loaded = on_loaded
         self._on_ready = on_ready
-        self._label = label
+        self._device = device
         self._console = Console(process.stdout, process.stderr, self._write, self._make_room)
         self._reason: str | None = None
         self._ready_at: float | None = None
@@ -217,8 +217,8 @@ class Session:
         elif not self.is_ready:
             self._setup.log(event.text)
         if model_logger.isEnabledFor(logging.INFO):
-            for line in event.text.splitlines():
-                model_logger.info("%s%s", self._label, line, extra={"prediction_id": event.id})
+            for line in filter(str.strip, event.text.splitlines()):
+                model_logger.info("%s", line, extra={"prediction": event.id, "device": self._device})
 
     async def _make_room(self) -> None:
         await self._runs.make_room()

@@ -66,6 +66,11 @@ class Setup:
         """How it goes, or went."""
         return self._outcome or SetupReport("starting", self._started_at, logs=self._logs())
 
+    @property
+    def seconds(self) -> float:
+        """How long it has taken."""
+        return round(((self.report.completed_at or datetime.now(UTC)) - self._started_at).total_seconds(), 3)
+
     def log(self, text: str) -> None:
         """Add to the logs; the earliest are dropped where they get too long."""
         self._texts.append(text)

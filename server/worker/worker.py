@@ -61,7 +61,6 @@ class Worker(Backend):
         if concurrency is not None:
             self._arguments += ["--concurrency", str(concurrency)]
         self._environment = environment
-        self._label = "" if device is None else f"Device {device}: "
         self.device = device
         self._setup_timeout = setup_timeout
 
@@ -193,11 +192,10 @@ class Worker(Backend):
                 self._setup.fail(reason)
             if not self._has_been_ready:
                 self._set_state(WorkerState.SETUP_FAILED)
-                logger.error("%sThe model could not be set up. %s", self._label, reason)
+                self._tell(logging.ERROR, "Setup failed", seconds=self._setup.seconds, reason=reason)
                 return
             delay = backoff.next()
-            when = f" in {delay:g} s" if delay else ""
-            logger.error("%s%s A new process is started%s.", self._label, reason, when)
+            self._tell(logging.ERROR, "Model's process is replaced", reason=reason, delay_seconds=delay)
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
@@ -210,8 +208,9 @@ class Worker(Backend):
         try:
             process = await WorkerProcess.start(self._arguments, self._environment)
             session = self._session = Session(
-                process, self._setup, self._runs, self._on_loaded, self._on_ready, self._label
+                process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device
             )
+            self._tell(logging.INFO, "Setup started", pid=process.pid)
             if self._stopping.is_set():
                 session.kill(reason)
             reason = await session.run(self._setup_timeout)
@@ -240,10 +239,14 @@ class Worker(Backend):
             if not self._has_been_ready:
                 self._interface = interface
             elif self._interface != interface:
-                logger.warning(
-                    "%sThe inputs or the output of the predictor have changed. Restart the server to offer them.",
-                    self._label,
+                self._tell(
+                    logging.WARNING,
+                    "The inputs or the output of the predictor have changed. Restart the server to offer them.",
                 )
             self._has_been_ready = True
+            self._tell(logging.INFO, "Setup finished", seconds=self._setup.seconds)
             self._runs.attach(self._session, self._concurrency)
             self._set_state(WorkerState.READY)
+
+    def _tell(self, level: int, event: str, **facts: object) -> None:
+        logger.log(level, event, extra={"device": self.device, **facts})

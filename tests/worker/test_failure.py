@@ -37,14 +37,14 @@ def test_the_trace_begins_where_the_models_code_does() -> None:
     try:
         predict()
     except ValueError as error:
-        text = trace(error)
-    assert text.startswith("Traceback (most recent call last):\n")
-    assert "in predict" in text
-    assert text.endswith("ValueError: bad thing\n")
+        ((place, what),) = trace(error)
+    assert place.startswith("Traceback (most recent call last):\n")
+    assert "in predict" in place
+    assert what == "ValueError: bad thing\n"
 
 
 def test_our_own_errors_need_no_trace() -> None:
-    assert trace(PredictorNotFound("There is no file x.")) == "There is no file x.\n"
+    assert trace(PredictorNotFound("There is no file x.")) == (("", "There is no file x.\n"),)
 
 
 class InputError(Exception):

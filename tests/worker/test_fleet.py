@@ -231,8 +231,10 @@ async def test_a_device_whose_setup_fails_stays_out(
         assert fleet.setup.logs.endswith("RuntimeError: 0 is broken\nDevice 1:\n1 is set up\n")
         assert await client.output(fleet, name="a") == "1"
     messages = [record.getMessage() for record in caplog.records]
-    assert {"Device 0: 0 is set up", "Device 1: 1 is set up"} <= set(messages)
-    assert "Device 0: The model could not be set up. RuntimeError: 0 is broken" in messages
+    told = {(record.getMessage(), getattr(record, "device", None)) for record in caplog.records}
+    assert {("0 is set up", "0"), ("1 is set up", "1")} <= told
+    assert {("Setup started", "0"), ("Setup failed", "0"), ("Setup finished", "1")} <= told
+    assert "RuntimeError: 0 is broken" in {getattr(record, "reason", None) for record in caplog.records}
     assert (
         "The model runs on 1 of 2 devices: it could not be set up on 0, which no prediction goes to until the server "
         "is started again." in messages

@@ -131,7 +131,7 @@ async def test_the_servers_log_repeats_everything(
     assert worker.setup.logs == "setup waits\n"
     worker = await start("run_code")
     await client.predict(worker, code="print('one\\ntwo'); import os; os.system('echo sub')")
-    records = [(record.getMessage(), getattr(record, "prediction_id", "?")) for record in caplog.records]
+    records = [(record.getMessage(), getattr(record, "prediction", "?")) for record in caplog.records]
     assert ("setup waits", None) in records
     assert {("one", "p1"), ("two", "p1"), ("sub", "p1")} <= set(records)
 
