@@ -40,6 +40,7 @@ TOP = {
 
 LEAVES = {
     "server",
+    "server.discretion",
     "server.errors",
     "server.metrics",
     "server.prediction",

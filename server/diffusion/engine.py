@@ -40,6 +40,7 @@ from server.diffusion.redaction import record_inputs
 from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sources import locate
+from server.diffusion.unused import check_previews
 from server.diffusion.warnings import WarningCode, Warnings
 
 _T = TypeVar("_T")
@@ -214,6 +215,7 @@ class Engine:
             rule = "who runs this server does not allow it. Leave it out."
             raise InputError("disable_safety_checker", rule)
         plan = await asyncio.to_thread(make_plan, self.forms, self._recommended, request, warnings)
+        check_previews(plan, request, preview_interval, warnings)
         inputs = await asyncio.to_thread(record_inputs, request.inputs) if request.inputs is not None else None
 
         async def tell(index: int, image: Image.Image) -> Metadata | None:

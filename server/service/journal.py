@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from server.discretion import Redactor, shown, without_secrets
 from server.errors import DarkroomError
 from server.prediction import Prediction
-from server.service.discretion import shown, without_secrets, without_words
 from server.worker.messages import Failed, TerminalEvent
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def told_error(prediction: Prediction, input: Mapping[str, Any]) -> str | None:
         prediction: one that has ended.
         input: as in `accepted`.
     """
-    return prediction.error and without_secrets(without_words(prediction.error, _secrets(prediction, input)))
+    return prediction.error and without_secrets(Redactor(_secrets(prediction, input)).redact(prediction.error))
 
 
 def _secrets(prediction: Prediction, input: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,8 @@ def _tell(event: str, prediction: Prediction, level: int = logging.INFO, **facts
 
 
 def _joined(trace: Iterable[tuple[str, str]], input: Mapping[str, Any]) -> str | None:
-    return "".join(place + without_words(what, input) for place, what in trace).rstrip() or None
+    redactor = Redactor(input)
+    return "".join(place + redactor.redact(what) for place, what in trace).rstrip() or None
 
 
 def _number_of_outputs(prediction: Prediction) -> int:

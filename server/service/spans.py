@@ -10,10 +10,10 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
+from server.discretion import shown
 from server.prediction import Prediction, Status
 from server.schema.signature import Mode
 from server.service import journal
-from server.service.discretion import shown
 from server.tracing import CANCELED, Tracing, fail, span
 from server.worker.messages import Canceled, Failed, TerminalEvent
 
