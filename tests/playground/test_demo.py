@@ -9,13 +9,13 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import ROOT, Serve, Server
-from tests.playground.conftest import Desk
+from tests.conftest import ROOT, Server
+from tests.playground.conftest import Desk, Shared, shown
 
 
 @pytest.fixture(scope="module")
-def server(serve_module: Serve) -> Server:
-    return serve_module(ROOT)
+def server(shared: Shared) -> Server:
+    return shared(ROOT)
 
 
 def draw(desk: Desk, prompt: str = "a red apple", steps: str = "4") -> None:
@@ -61,12 +61,14 @@ def test_a_run_can_be_repeated_and_varied(desk: Desk) -> None:
     page = desk.open()
     draw(desk)
     desk.ends("succeeded")
-    seeds, pictures = [], []
+    seeds: list[str] = []
+    pictures: list[bytes] = []
 
     def note() -> None:
         [seed] = re.findall(r"Seed\s*(\d+)", page.get_by_label("Metrics").inner_text())
         seeds.append(seed)
-        pictures.append(page.locator(".pictures img").get_attribute("src"))
+        # The files differ: each tells whether its seed was asked for.
+        pictures.append(shown(page.locator(".pictures img")).tobytes())
 
     note()
     for button in ("Again", "Vary the seed"):
