@@ -85,7 +85,7 @@ def shown(image: Locator) -> Image.Image:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium. Not longer than for the package: Playwright keeps an event loop running, which others could not start."""
+    """Chromium. Not for longer: Playwright keeps an event loop running, which others could not start."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed. On Debian or Ubuntu: apt install chromium")
     expect.set_options(timeout=_PATIENCE)

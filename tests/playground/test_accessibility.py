@@ -32,7 +32,9 @@ def violations(page: Page) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, {"width": 360, "height": 740}])
-def test_with_inputs_of_every_kind(context: BrowserContext, shared: Shared, tmp_path: Path, size: dict[str, int]) -> None:
+def test_with_inputs_of_every_kind(
+    context: BrowserContext, shared: Shared, tmp_path: Path, size: dict[str, int]
+) -> None:
     desk = Desk(context, shared("take_everything"))
     desk.page.set_viewport_size({"width": size["width"], "height": size["height"]})
     page = desk.open()
