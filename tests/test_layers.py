@@ -38,6 +38,7 @@ TOP = {
 
 LEAVES = {
     "server",
+    "server.discretion",
     "server.errors",
     "server.metrics",
     "server.prediction",

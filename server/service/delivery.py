@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from server.discretion import without_secrets
 from server.service.client import discard_body, send_following
-from server.service.discretion import without_secrets
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from urllib.parse import unquote_plus, urlparse
 
 import httpx
 
+from server.discretion import without_secrets
 from server.errors import InputFileError
 from server.schema.signature import Kind, Signature, ValueType
 from server.service import data_urls
 from server.service.client import http_url, send_following
-from server.service.discretion import without_secrets
 from server.service.media_types import extension_of
 from server.service.threads import in_thread
 from server.worker.messages import LocalFile

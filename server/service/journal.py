@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from server.discretion import Redactor, shown, without_secrets
 from server.errors import DarkroomError
 from server.prediction import Prediction
-from server.service.discretion import shown, without_secrets, without_words
 from server.worker.messages import Failed, TerminalEvent
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
     def private() -> dict[str, Any]:
         secrets = {name: value for name, value in prediction.input.items() if name not in input}
         return {
-            "error": prediction.error and without_secrets(without_words(prediction.error, secrets)),
+            "error": prediction.error and without_secrets(Redactor(secrets).redact(prediction.error)),
             "exception": _joined(trace, secrets),
             "warning_details": shown(warnings) or None,
         }
@@ -84,7 +84,8 @@ def _tell(event: str, prediction: Prediction, level: int = logging.INFO, **facts
 
 
 def _joined(trace: Iterable[tuple[str, str]], input: Mapping[str, Any]) -> str | None:
-    return "".join(place + without_words(what, input) for place, what in trace).rstrip() or None
+    redactor = Redactor(input)
+    return "".join(place + redactor.redact(what) for place, what in trace).rstrip() or None
 
 
 def _number_of_outputs(prediction: Prediction) -> int:

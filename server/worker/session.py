@@ -51,7 +51,7 @@ _HINTS: dict[int, str] = {
 }
 
 model_logger = logging.getLogger("server.model")
-"""Repeats everything that the model writes."""
+"""Repeats everything that the model writes, but for the words of prompts."""
 
 
 class Session:
@@ -218,7 +218,11 @@ class Session:
             self._setup.log(event.text)
         if model_logger.isEnabledFor(logging.INFO):
             for line in filter(str.strip, event.text.splitlines()):
-                model_logger.info("%s", line, extra={"prediction": event.id, "device": self._device})
+                self._repeat(line, event.id)
+
+    def _repeat(self, line: str, id: str | None) -> None:
+        facts = {"prediction": id, "device": self._device, "private": lambda: {"event": line}}
+        model_logger.info("%s", self._runs.redacted(id, line), extra=facts)
 
     async def _make_room(self) -> None:
         await self._runs.make_room()

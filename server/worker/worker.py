@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 class Worker(Backend):
     """A model in a process of its own, which is replaced when it dies. For one event loop.
 
-    Everything that the model writes is repeated by the logger `server.model`.
+    What the model writes is repeated by the logger `server.model`, without the words of prompts unless
+    those are asked for.
 
     Args:
         predictor: a reference such as `predict.py:Predictor`, relative to `directory`; `None` where there is none.
