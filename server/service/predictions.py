@@ -11,6 +11,7 @@ import httpx
 from structlog.contextvars import bind_contextvars
 
 from server.errors import NotReady, PredictionExists, ShuttingDown
+from server.metrics import Metrics
 from server.prediction import Prediction
 from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
@@ -41,6 +42,7 @@ class PredictionService:
         outputs: where files that come out go.
         client: fetches files that go in.
         history: who is told what becomes of them.
+        metrics: where they are counted.
         max_file_bytes: the largest such file.
         stream_history: how many updates are kept for readers who come late.
     """
@@ -52,6 +54,7 @@ class PredictionService:
         outputs: Outputs,
         client: httpx.AsyncClient,
         history: History,
+        metrics: Metrics,
         *,
         max_file_bytes: int,
         stream_history: int,
@@ -59,8 +62,9 @@ class PredictionService:
         self._backend = backend
         self._slots = slots
         self._history = history
+        self._metrics = metrics
         self._stream_history = stream_history
-        self._runner = JobRunner(backend, slots, outputs, client, max_file_bytes)
+        self._runner = JobRunner(backend, slots, outputs, client, metrics, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         # The ids of predictions that have ended so, the latest last.
         self._canceled: dict[str, None] = {}
@@ -225,6 +229,7 @@ class PredictionService:
             try:
                 job.apply(end)
                 journal.ended(job.prediction, job.entry.input, end)
+                self._metrics.count_end(job.prediction, journal.warning_codes(job.prediction))
             finally:
                 job.ended.set()
 
