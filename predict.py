@@ -260,8 +260,8 @@ class Predictor(BasePredictor):
     ) -> AsyncIterator[Path]:
         """Make pictures of what the prompt says."""
         inputs = {name: value for name, value in locals().items() if name != "self"}
-        request = PictureRequest.from_inputs(inputs, tell=embed_metadata)
         scope, warnings = current_scope(), Warnings(strict or STRICT)
+        request = PictureRequest.from_inputs(inputs, warnings, tell=embed_metadata)
         scope.record_metric("seed", request.seed)
         pictures = self.engine.generate(
             request,

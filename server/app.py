@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
@@ -32,6 +33,10 @@ from server.service.webhooks import Webhooks
 from server.settings import Settings
 from server.store.history import History
 from server.store.opening import open_store
+from server.telemetry import open_tracing
+from server.tracing import Tracing
+
+_UNTRACED = ("/health-check", "/livez", "/readyz", "/metrics")
 
 
 def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
@@ -45,7 +50,8 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         DeviceError: a device that the settings name cannot be had.
         StoreError: predictions cannot be kept where the settings say.
     """
-    backend = create_backend(settings, manifest)
+    tracing = open_tracing(with_prompts=settings.log_prompts)
+    backend = create_backend(settings, manifest, tracing)
     slots = Slots(lambda: backend.concurrency, settings.queue_size)
     metrics = _metrics(slots)
     backend.watch(slots.admit)
@@ -62,6 +68,7 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         metrics,
         max_file_bytes=settings.max_file_bytes,
         stream_history=settings.stream_history,
+        tracing=tracing,
     )
 
     async def drain() -> None:
@@ -87,8 +94,9 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
                     yield
             finally:
                 await drain()
+                await tracing.close(0.1 * settings.shutdown_grace)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False, telemetry=_telemetry(tracing))
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
@@ -113,6 +121,19 @@ def _metrics(slots: Slots) -> Metrics:
     metrics.queued.set_function(lambda: slots.waiting)
     metrics.queue_places.set_function(lambda: slots.queue_size)
     return metrics
+
+
+def _telemetry(tracing: Tracing) -> TelemetryConfig:
+    """A span for each request, but for those that orchestrators make every few seconds."""
+    return {
+        "tracing": tracing.provider is not None,
+        "tracer_provider": tracing.provider,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"] in _UNTRACED,
+    }
 
 
 def _history(settings: Settings, manifest: Manifest) -> History:

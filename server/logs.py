@@ -1,7 +1,8 @@
 """The operator's log: one line an event on standard error, as text or as JSON.
 
 Whoever logs uses `logging` as ever. Facts go into `extra`; those that may hold a prompt come from a function,
-`extra={"private": lambda: {...}}`, which is called only if the operator asks for them.
+`extra={"private": lambda: {...}}`, which is called only if the operator asks for them; `event` among them takes the
+place of the message.
 """
 
 from __future__ import annotations
@@ -93,14 +94,14 @@ def _settled(event: EventDict, with_prompts: bool) -> EventDict:
     if (info := event.pop("exc_info", None)) and info[1]:
         what = what_it_says if with_prompts else what_it_is
         event["exception"] = "".join(place + what(error) for error, place in sections(info[1], info[2])).rstrip()
-    message = event["event"]
+    facts = {**event, **(private() if with_prompts else {})}
+    message = facts["event"]
     if event["logger"] == "py.warnings":
         # It comes with the line of source, on a line of its own.
         message = " ".join(message.split())
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
-    facts = {**event, **(private() if with_prompts else {}), "event": message}
-    return {name: value for name, value in facts.items() if value is not None}
+    return {name: value for name, value in {**facts, "event": message}.items() if value is not None}
 
 
 def _add_trace(_: Any, __: str, event: EventDict) -> EventDict:

@@ -20,6 +20,7 @@ TOP = {
     "app",
     "assignments",
     "cli",
+    "exporting",
     "launch",
     "listener",
     "logs",
@@ -32,16 +33,19 @@ TOP = {
     "reference",
     "reproduce",
     "settings",
+    "telemetry",
     "variables",
 }
 """The modules that put the rest together, and the only ones that read settings."""
 
 LEAVES = {
     "server",
+    "server.discretion",
     "server.errors",
     "server.metrics",
     "server.prediction",
     "server.tracebacks",
+    "server.tracing",
     "server.transcript",
     "server.worker.messages",
 }

@@ -247,6 +247,12 @@ def test_what_the_model_writes_is_a_line_each(as_json: Logged) -> None:
     assert "prediction" not in next(one for one in as_json.events if one["message"] == "learns to speak")
 
 
+def test_what_the_model_writes_of_a_prompt_is_told_with_prompts_only(as_json: Logged, with_prompts: Logged) -> None:
+    hidden, whole = ([one["message"] for one in log.of("write", "server.model")] for log in (as_json, with_prompts))
+    assert {"draws '...'", "drawing ..."} <= set(hidden)
+    assert {f"draws {PROMPT!r}", f"drawing {WORDS[0]}"} <= set(whole)
+
+
 def test_text_is_a_line_an_event(as_text: Logged) -> None:
     times = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(debug|info|warning|error)\s*\] "
     for line in as_text.lines:

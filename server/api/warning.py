@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from server.api.models import PredictionRequest
+from server.discretion import shown
 from server.schema.signature import Interface, Mode
 from server.schema.validation import ValidInput
-from server.service.discretion import shown
 from server.service.webhooks import usable_url
 
 logger = logging.getLogger(__name__)

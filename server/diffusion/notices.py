@@ -42,13 +42,11 @@ class Notice:
         message: a line or more.
         code: of what kind it is, where it is a warning of the request; `None` for anything else.
         input: the input that the warning is about.
-        logged: what the log says instead, where the message quotes a prompt.
     """
 
     message: str
     code: WarningCode | None = None
     input: str | None = None
-    logged: str | None = None
 
 
 @contextmanager
@@ -92,9 +90,9 @@ def tell(notice: Notice) -> None:
         return
     warnings = _warnings.get()
     if warnings is None:
-        print(notice.logged or notice.message, file=sys.stderr, flush=True)
+        print(notice.message, file=sys.stderr, flush=True)
     elif notice.code:
-        warnings.add(notice.code, notice.input, notice.message, notice.logged)
+        warnings.add(notice.code, notice.input, notice.message)
     else:
         warnings.note(notice.message)
 

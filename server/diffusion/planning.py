@@ -22,6 +22,7 @@ from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sent import SentPictures, read_sent
 from server.diffusion.sizing import Size, choose_size
+from server.diffusion.unused import check_company, check_use
 from server.diffusion.warnings import WarningCode, Warnings
 
 _MOST_STEPS_OF_LCM = 50
@@ -84,7 +85,9 @@ def make_plan(
             f"{request.num_outputs} pictures of each of {len(prompts)} prompts are more than {MOST_PICTURES}, the most "
             "that a request may ask for. Ask for fewer, or in several requests.",
         )
-    _check_company(request, warnings)
+    if request.mask and not request.image:
+        raise InputError("mask", "there is no image that it belongs to. Send image, too, or leave it out.")
+    check_company(request, warnings)
     sent = read_sent(forms, request, warnings)
     task = _choose_task(forms, sent)
     pipeline = _choose_form(forms, task, request)
@@ -100,27 +103,13 @@ def make_plan(
     plan = _with_size(plan, request, sent, warnings)
     plan = _with_pictures(plan, request, sent, warnings)
     plan = _with_control(plan, request, warnings)
-    _check_use(plan, request, warnings)
-    return _with_strength(plan, request, warnings) if plan.task in _FROM_A_PICTURE else plan
+    if plan.task in _FROM_A_PICTURE:
+        plan = _with_strength(plan, request, warnings)
+    check_use(plan, request, {**accepted_arguments(forms.main), **recommended}, warnings)
+    return plan
 
 
 _FROM_A_PICTURE = (Task.IMAGE_TO_IMAGE, Task.INPAINTING)
-
-
-def _check_company(request: PictureRequest, warnings: Warnings) -> None:
-    """Tell of inputs that mean nothing without another."""
-    if request.mask and not request.image:
-        raise InputError("mask", "there is no image that it belongs to. Send image, too, or leave it out.")
-    pictures = request.image or request.reference_images or request.controlnet_image
-    for name, needed, there in (
-        ("prompt_strength", "image", request.image),
-        ("resize_mode", "image", pictures),
-        ("controlnet_conditioning_scale", "controlnet_image", request.controlnet_image),
-        ("controlnet_start", "controlnet_image", request.controlnet_image),
-        ("controlnet_end", "controlnet_image", request.controlnet_image),
-    ):
-        if getattr(request, name) is not None and not there:
-            warnings.add(WarningCode.IGNORED, name, f"it has no effect without {needed}. Send one, or leave it out.")
 
 
 def _check_steps(plan: Plan, request: PictureRequest) -> None:
@@ -129,19 +118,6 @@ def _check_steps(plan: Plan, request: PictureRequest) -> None:
     if request.scheduler == "LCM" and isinstance(steps, int) and steps > _MOST_STEPS_OF_LCM:
         rule = f"{steps} are more than the scheduler LCM takes, which is {_MOST_STEPS_OF_LCM}. 4 to 8 are usual."
         raise InputError("num_inference_steps", rule)
-
-
-def _check_use(plan: Plan, request: PictureRequest, warnings: Warnings) -> None:
-    """Tell of inputs that mean nothing for what is done, whatever else was sent."""
-    unused = []
-    if not request.keep_unmasked and plan.task is not Task.INPAINTING:
-        unused.append(("keep_unmasked", "no part of a picture is painted anew"))
-    if request.reference_images and plan.task is not Task.EDITING:
-        unused.append(("reference_images", "with a mask this model takes image alone"))
-    if plan.task is Task.EDITING and request.prompt_strength is not None:
-        unused.append(("prompt_strength", "this model edits as the prompt says"))
-    for name, reason in unused:
-        warnings.add(WarningCode.IGNORED, name, f"it has no effect: {reason}. Leave it out.")
 
 
 def _choose_task(forms: Forms, sent: SentPictures) -> Task:
@@ -214,8 +190,11 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: SentPictures, warn
         return plan
     assert sent.mask
     mask = fit_mask(sent.mask, Size(*sent.image.rgb.size), size, mode, sent.mask_input, warnings)
-    more: dict[str, Any] = {"image_reference": _one_or_list(sent.references)} if sent.references else {}
-    if "_auto_resize" in accepted_arguments(plan.pipeline):
+    accepted = accepted_arguments(plan.pipeline)
+    more: dict[str, Any] = {}
+    if sent.references and "image_reference" in accepted:
+        more["image_reference"] = _one_or_list(sent.references)
+    if "_auto_resize" in accepted:
         # Flux Kontext would make it a megapixel, whatever the size.
         more["_auto_resize"] = False
     plan = replace(plan, arguments={**plan.arguments, "mask_image": mask, **more})

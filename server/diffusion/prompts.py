@@ -97,10 +97,11 @@ def _watching(tokenizer_class: type[Any]) -> type[Any]:
                 return
             lost = lost.removesuffix(end).strip()
             shown = lost if len(lost) <= _LONGEST_SHOWN else f"{lost[:_LONGEST_SHOWN]}..."
-            read = f"it is too long: the model reads the first {len(kept)} tokens (pieces of words) of {len(tokens)}"
-            remedy = "Shorten it, or put first what matters."
-            message = f"{read}, and did not see {shown!r}. {remedy}"
-            notices.tell(notices.Notice(message, WarningCode.TRUNCATED, name, f"{read}. {remedy}"))
+            message = (
+                f"it is too long: the model reads the first {len(kept)} tokens (pieces of words) of {len(tokens)}, and "
+                f"did not see {shown!r}. Shorten it, or put first what matters."
+            )
+            notices.tell(notices.Notice(message, WarningCode.TRUNCATED, name))
 
         def _place(self, text: str) -> tuple[str, str]:
             """The input that a text is made of, and what a template has behind it."""

@@ -9,9 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from server.diffusion.adapters import Lora
+from server.diffusion.unused import check_inputs
+from server.diffusion.warnings import Warnings
 
 SEEDS = 2**32
 """Seeds are the integers from 0 to one less."""
+
+_INTEGERS = ("seed", "width", "height", "num_outputs", "num_inference_steps")
+_FLOATS = (
+    "prompt_strength",
+    "controlnet_conditioning_scale",
+    "controlnet_start",
+    "controlnet_end",
+    "megapixels",
+    "guidance_scale",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +82,28 @@ class PictureRequest:
     inputs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        # In JSON 20.0 is an integer, and a server may hand it over as the float it looks like.
-        for name in ("seed", "width", "height", "num_outputs", "num_inference_steps"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, int(value))
+        # JSON makes no difference between 20 and 20.0, and pipelines do.
+        for kind, names in (int, _INTEGERS), (float, _FLOATS):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None:
+                    object.__setattr__(self, name, kind(value))
 
     @classmethod
-    def from_inputs(cls, inputs: Mapping[str, Any], *, tell: bool = True) -> PictureRequest:
+    def from_inputs(
+        cls, inputs: Mapping[str, Any], warnings: Warnings | None = None, *, tell: bool = True
+    ) -> PictureRequest:
         """The request of somebody who calls `predict.py`.
 
         Args:
             inputs: of `predict`, by name; `None` stands for what was left out.
+            warnings: told of inputs that have no effect beside the others; `None` leaves it to the log.
             tell: whether the pictures' files tell them.
+
+        Raises:
+            InputError: the request is strict, and an input has no effect.
         """
+        check_inputs(inputs, warnings or Warnings())
         given = {name: inputs[name] for name in cls.__dataclass_fields__.keys() & inputs.keys()}
         loras = (("lora_weights", "lora_scale"), ("extra_lora", "extra_lora_scale"))
         return cls(

@@ -55,12 +55,8 @@ class Warnings:
         self._given: dict[RequestWarning, None] = {}
         self._noted: set[str] = set()
 
-    def add(self, code: WarningCode, input: str | None, message: str, logged: str | None = None) -> None:
+    def add(self, code: WarningCode, input: str | None, message: str) -> None:
         """Tell of a difference.
-
-        Args:
-            code, input, message: as in `RequestWarning`.
-            logged: what the log says instead, where the message quotes a prompt.
 
         Raises:
             InputError: the request is strict, and this is about an input.
@@ -72,7 +68,7 @@ class Warnings:
             raise InputError(input, message)
         self._given[warning] = None
         where = "" if input is None else f"{input}: "
-        print(f"Warning: {where}{logged or message}", file=sys.stderr, flush=True)
+        print(f"Warning: {where}{message}", file=sys.stderr, flush=True)
 
     def note(self, message: str) -> None:
         """Write to the request's log what a library has to say, which is no warning of ours; once."""

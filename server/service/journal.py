@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from server.discretion import Redactor, shown, without_secrets
 from server.errors import DarkroomError
 from server.prediction import Prediction
-from server.service.discretion import shown, without_secrets, without_words
 from server.worker.messages import Failed, TerminalEvent
 
 logger = logging.getLogger(__name__)
@@ -58,10 +58,9 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
     trace = end.trace if isinstance(end, Failed) else ()
 
     def private() -> dict[str, Any]:
-        secrets = {name: value for name, value in prediction.input.items() if name not in input}
         return {
-            "error": prediction.error and without_secrets(without_words(prediction.error, secrets)),
-            "exception": _joined(trace, secrets),
+            "error": told_error(prediction, input),
+            "exception": _joined(trace, _secrets(prediction, input)),
             "warning_details": shown(warnings) or None,
         }
 
@@ -84,12 +83,27 @@ def warning_codes(prediction: Prediction) -> list[str]:
     return [warning["code"] for warning in _warnings(prediction)]
 
 
+def told_error(prediction: Prediction, input: Mapping[str, Any]) -> str | None:
+    """Why it failed, as those may read it who may read prompts.
+
+    Args:
+        prediction: one that has ended.
+        input: as in `accepted`.
+    """
+    return prediction.error and without_secrets(Redactor(_secrets(prediction, input)).redact(prediction.error))
+
+
+def _secrets(prediction: Prediction, input: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in prediction.input.items() if name not in input}
+
+
 def _tell(event: str, prediction: Prediction, level: int = logging.INFO, **facts: Any) -> None:
     logger.log(level, event, extra={"prediction": prediction.id, **facts})
 
 
 def _joined(trace: Iterable[tuple[str, str]], input: Mapping[str, Any]) -> str | None:
-    return "".join(place + without_words(what, input) for place, what in trace).rstrip() or None
+    redactor = Redactor(input)
+    return "".join(place + redactor.redact(what) for place, what in trace).rstrip() or None
 
 
 def _number_of_outputs(prediction: Prediction) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import cached_property
 
+from server.discretion import Redactor
 from server.worker.messages import Canceled, Failed, Log, Predict, PredictionEvent, TerminalEvent
 
 _CROWD = 1024
@@ -43,6 +45,11 @@ class Run:
     def id(self) -> str:
         """The prediction's id."""
         return self.command.id
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Takes out of a text what the prediction's input says."""
+        return Redactor(self.command.input)
 
     def start(self) -> None:
         """Say that the child has it: the time counts from now."""

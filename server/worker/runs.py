@@ -63,6 +63,13 @@ class Runs:
         """The id of the prediction that runs, if it is the only one."""
         return next(iter(self._running)) if len(self._running) == 1 else None
 
+    def redacted(self, id: str | None, text: str) -> str:
+        """What a prediction has written, or `None` of them that is known, without what its input says."""
+        authors = self._running.values() if id is None else filter(None, [self._running.get(id)])
+        for run in authors:
+            text = run.redactor.redact(text)
+        return text
+
     def attach(self, performer: Performer, concurrency: int) -> None:
         """Let a child run predictions."""
         self._performer = performer

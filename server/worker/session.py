@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.errors import ConnectionClosed
+from server.tracing import Tracing
 from server.worker.console import Console
 from server.worker.messages import (
     AnyEvent,
@@ -27,8 +28,10 @@ from server.worker.messages import (
     Ready,
     SetupFailed,
     Shutdown,
+    SpanReport,
 )
 from server.worker.process import WorkerProcess
+from server.worker.reports import Reports
 from server.worker.runs import Runs
 from server.worker.setup import Setup
 
@@ -56,7 +59,7 @@ _HINTS: dict[int, str] = {
 }
 
 model_logger = logging.getLogger("server.model")
-"""Repeats everything that the model writes."""
+"""Repeats everything that the model writes, but for the words of prompts."""
 
 
 class Session:
@@ -69,6 +72,7 @@ class Session:
         on_loaded: called when the predictor has been imported.
         on_ready: called when it has been set up.
         device: what the log calls it, where there are several.
+        tracing: where its spans go.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Session:
         on_loaded: Callable[[Loaded], None],
         on_ready: Callable[[Ready], None],
         device: str | None,
+        tracing: Tracing,
     ) -> None:
         self.pid = process.pid
         self._process = process
@@ -87,6 +92,7 @@ class Session:
         self._on_loaded = on_loaded
         self._on_ready = on_ready
         self._device = device
+        self._reports = Reports(tracing)
         self._console = Console(process.stdout, process.stderr, self._write, self._make_room)
         self._reason: str | None = None
         self._ready_at: float | None = None
@@ -132,6 +138,7 @@ class Session:
             await asyncio.wait([receiving])
             await self._console.close()
             self._process.close()
+            self._reports.end()
             self._answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
             self._hand_over(Collected(error="the model's process has ended"))
         if not receiving.cancelled():
@@ -224,6 +231,8 @@ class Session:
                 self._hand_over(event)
             case Log():
                 self._log(event)
+            case SpanReport():
+                self._reports.take(event)
             case _:
                 self._runs.take(event)
         await self._make_room()
@@ -238,7 +247,11 @@ class Session:
             self._setup.log(event.text)
         if model_logger.isEnabledFor(logging.INFO):
             for line in filter(str.strip, event.text.splitlines()):
-                model_logger.info("%s", line, extra={"prediction": event.id, "device": self._device})
+                self._repeat(line, event.id)
+
+    def _repeat(self, line: str, id: str | None) -> None:
+        facts = {"prediction": id, "device": self._device, "private": lambda: {"event": line}}
+        model_logger.info("%s", self._runs.redacted(id, line), extra=facts)
 
     async def _make_room(self) -> None:
         await self._runs.make_room()

@@ -95,7 +95,8 @@ def test_at_strength_zero_it_is_the_picture_as_it_is_fitted(
     [picture], warned = make(tiny_sd, image=photo, prompt_strength=0, width=64, height=64, resize_mode=mode)
     expected = fit_picture(SentPicture(marked(), None), Size(64, 64), mode, "image", Warnings())
     assert same(picture.image, expected.rgb)
-    assert warned == ([] if mode else [("truncated", "image")])
+    cut = [] if mode else [("truncated", "image")]
+    assert warned == [*cut, ("ignored", "num_inference_steps")]
 
 
 def test_pixels_are_those_of_stock_diffusers(tiny_sd: Engine, tiny: Callable[[str], Path], photo: Path) -> None:
@@ -290,7 +291,7 @@ def test_what_has_no_effect_without_its_picture_is_told(name: str, value: Any, t
         ({"aspect_ratio": "16:9"}, (88, 48), []),
         ({"aspect_ratio": "9:16"}, (48, 88), []),
         ({"aspect_ratio": "16:9", "megapixels": 0.01}, (136, 80), []),
-        ({"aspect_ratio": "custom"}, (64, 64), []),
+        ({"aspect_ratio": "custom"}, (64, 64), [("ignored", "aspect_ratio")]),
         # The square root of 0.01 * 1024 * 1024 is 102.4.
         ({"megapixels": 0.01}, (104, 104), []),
         ({"width": 72, "height": 40}, (72, 40), []),

@@ -1,14 +1,16 @@
 """Schedulers by name, with the model families that the tiny pipelines stand for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from server.diffusion import SCHEDULERS, Engine, InputError, PictureRequest
 from server.diffusion.schedulers import Scheduler, make_scheduler, usable_schedulers
-from tests.diffusion.drawing import draw
+from tests.diffusion.drawing import draw_together
 from tests.diffusion.tiny_pipelines import diffusers
 
 Loaded = Callable[[str], Engine]
@@ -73,6 +75,13 @@ def test_the_models_own_is_a_copy() -> None:
     assert loaded.num_inference_steps is None
 
 
+def draw_each(engine: Engine, names: Sequence[str], side: int, steps: int) -> dict[str, Image.Image]:
+    """The picture of one request by each of the schedulers, at the same time."""
+    asked = PictureRequest(prompt="a red apple", seed=0, width=side, height=side, num_inference_steps=steps)
+    pictures = draw_together(engine, [replace(asked, scheduler=name) for name in names])
+    return {name: picture.image for name, [picture] in zip(names, pictures, strict=True)}
+
+
 # Exact solvers agree in the limit of many steps; a scheduler that reads the model's output otherwise ends elsewhere.
 # K_EULER_ANCESTRAL and LCM add noise, so they are left out; and with `leading` spacing diffusers' DPM and UniPC begin
 # later than others do, so Stable Diffusion is asked with another; and DDIM and PNDM need steps that divide 1000.
@@ -86,19 +95,13 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
     spaced = own
     if model == "stable-diffusion":
         spaced = diffusers.PNDMScheduler.from_config(own.config, timestep_spacing="trailing")
-    pictures: dict[str, Any] = {}
+    names = [name for name in usable_schedulers(spaced) if name not in ("K_EULER_ANCESTRAL", "LCM")]
     loaded.pipeline.scheduler = spaced
     try:
-        for name in usable_schedulers(spaced):
-            if name not in ("K_EULER_ANCESTRAL", "LCM"):
-                size = 256 if model == "pixart" else 64
-                request = PictureRequest(
-                    prompt="a red apple", seed=0, width=size, height=size, num_inference_steps=steps, scheduler=name
-                )
-                [picture] = draw(loaded, request)
-                pictures[name] = np.asarray(picture.image, dtype=float) / 255
+        drawn = draw_each(loaded, names, 256 if model == "pixart" else 64, steps)
     finally:
         loaded.pipeline.scheduler = own
+    pictures = {name: np.asarray(image, dtype=float) / 255 for name, image in drawn.items()}
     for name, picture in pictures.items():
         distance = np.abs(picture - pictures["K_EULER"]).mean()
         assert distance < tolerance, f"{name} ends {distance:.4f} away from K_EULER"
@@ -109,9 +112,6 @@ def test_all_schedulers_lead_to_the_same_picture(model: str, steps: int, toleran
 def test_few_steps_are_enough_for_all(model: str, steps: int, engine: Loaded) -> None:
     loaded = engine(model)
     size = 512 if model == "sana" else 64
-    for name in usable_schedulers(loaded.pipeline.scheduler):
-        request = PictureRequest(
-            prompt="a red apple", seed=0, width=size, height=size, num_inference_steps=steps, scheduler=name
-        )
-        [picture] = draw(loaded, request)
-        assert picture.image.getextrema() != ((0, 0),) * 3
+    names = usable_schedulers(loaded.pipeline.scheduler)
+    for image in draw_each(loaded, names, size, steps).values():
+        assert image.getextrema() != ((0, 0),) * 3

@@ -204,6 +204,7 @@ def controlled(tiny: Tiny, controlnet: Path) -> Engine:
         {"controlnet_conditioning_scale": 0.5},
         {"controlnet_start": 0.5},
         {"controlnet_end": 0.5, "controlnet_conditioning_scale": 2.0},
+        {"controlnet_start": 0, "controlnet_end": 1, "controlnet_conditioning_scale": 2},
     ],
     ids=lambda settings: " ".join(settings) or "as it is",
 )
@@ -223,7 +224,7 @@ def test_a_controlnet_is_followed_as_in_stock_diffusers(
         asked,
         parts={"controlnet": diffusers.ControlNetModel.from_pretrained(controlnet)},
         **{"image" if task is Task.TEXT_TO_IMAGE else "control_image": Image.open(mask).convert("RGB")},
-        **{names.get(name, name): value for name, value in settings.items()},
+        **{names.get(name, name): float(value) for name, value in settings.items()},
     )
     assert distance(picture.image, expected) <= 1
     [without] = draw(controlled, request("stable-diffusion", **pictures_for(task, photo, mask)))

@@ -36,6 +36,8 @@ class Predictor(BasePredictor):
                 while True:
                     time.sleep(0.01)
             case "write":
+                print(f"draws {prompt!r}")
+                os.write(2, f"drawing {prompt.split()[1]}\n".encode())
                 print(" 50%|#####     | 1/2 [00:01<00:01]\r100%|##########| 2/2 [00:02<00:00]\n")
                 print("two\nlines, \u2028one \x1b[31mred\x1b[0m \u202eback")
                 print("y" * 100_000)

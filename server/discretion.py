@@ -29,16 +29,25 @@ def without_secrets(text: str) -> str:
     return short if is_whole else f"{short[:_LONGEST_TEXT]}... ({len(text)} characters)"
 
 
-def without_words(text: str, input: Mapping[str, Any]) -> str:
-    """The text with `...` for whatever it has in common with the texts of an input: for each of them, and for every
-    word of four characters or more that is in one of them."""
-    texts = list(_texts(list(input.values())))
-    for whole in texts:
-        if _SHORTEST_WORD <= len(whole) <= len(text):
-            text = text.replace(whole, "...")
-    # Data URLs, which are longer than any prompt, must not keep the event loop busy.
-    words = "\n".join(sorted(texts, key=len))[:_LONGEST_SEARCHED].lower()
-    return _WORD.sub(lambda word: "..." if word[0].lower() in words else word[0], text)
+class Redactor:
+    """Puts `...` for whatever a text has in common with the texts of an input: for each of them, and for every word of
+    four characters or more that is in one of them.
+
+    Args:
+        input: values by name.
+    """
+
+    def __init__(self, input: Mapping[str, Any]) -> None:
+        self._texts = [text for text in _texts(list(input.values())) if len(text) >= _SHORTEST_WORD]
+        # Data URLs, which are longer than any prompt, must not keep the event loop busy.
+        self._words = "\n".join(sorted(self._texts, key=len))[:_LONGEST_SEARCHED].lower()
+
+    def redact(self, text: str) -> str:
+        """The text without them."""
+        for whole in self._texts:
+            if len(whole) <= len(text):
+                text = text.replace(whole, "...")
+        return _WORD.sub(lambda word: "..." if word[0].lower() in self._words else word[0], text)
 
 
 def shown(value: Any) -> Any:
