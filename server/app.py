@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
@@ -30,6 +31,10 @@ from server.service.webhooks import Webhooks
 from server.settings import Settings
 from server.store.history import History
 from server.store.opening import open_store
+from server.telemetry import open_tracing
+from server.tracing import Tracing
+
+_UNTRACED = ("/health-check", "/livez", "/readyz", "/metrics")
 
 
 def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
@@ -43,7 +48,8 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         DeviceError: a device that the settings name cannot be had.
         StoreError: predictions cannot be kept where the settings say.
     """
-    backend = create_backend(settings, manifest)
+    tracing = open_tracing(with_prompts=settings.log_prompts)
+    backend = create_backend(settings, manifest, tracing)
     slots = Slots(lambda: backend.concurrency, settings.queue_size)
     backend.watch(slots.admit)
     client = http_client(settings.user_agent or USER_AGENT)
@@ -58,6 +64,7 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         history,
         max_file_bytes=settings.max_file_bytes,
         stream_history=settings.stream_history,
+        tracing=tracing,
     )
 
     async def drain() -> None:
@@ -83,8 +90,9 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
                     yield
             finally:
                 await drain()
+                await tracing.close(0.1 * settings.shutdown_grace)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False, telemetry=_telemetry(tracing))
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
@@ -98,6 +106,19 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         app.include_router(history_routes(history, service.ahead, mode))
     app.include_router(replicate_routes(service, webhooks, history, settings.max_request_bytes))
     return app
+
+
+def _telemetry(tracing: Tracing) -> TelemetryConfig:
+    """A span for each request, but for those that orchestrators make every few seconds."""
+    return {
+        "tracing": tracing.provider is not None,
+        "tracer_provider": tracing.provider,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"] in _UNTRACED,
+    }
 
 
 def _history(settings: Settings, manifest: Manifest) -> History:

@@ -10,6 +10,7 @@ import httpx
 
 from server.discretion import without_secrets
 from server.service.client import discard_body, send_following
+from server.tracing import answered, carrier, client_span
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ class Delivery:
     async def attempt(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> int | None:
         """POST once. Returns the status of the answer, or `None` where none came within 30 seconds; either is logged
         where it means that the message was not taken."""
+        with client_span("POST", "webhook", str(url)) as current:
+            status = await self._attempt(url, _continued(headers), body)
+            answered(current, status)
+        return status
+
+    async def _attempt(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> int | None:
         headers = {**headers, b"content-type": b"application/json"}
         request = self._client.build_request("POST", url, content=body, headers=headers)
         try:
@@ -72,6 +79,14 @@ class Delivery:
             _tell(logging.ERROR, "Webhook given up", url, attempts=1 + len(self._retry_delays))
         finally:
             self._held_bytes -= len(body)
+
+
+def _continued(headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """The headers, which may have the trace of who asked for the prediction, with the span around this in its place."""
+    if not (ours := carrier()):
+        return headers
+    others = {name: value for name, value in headers.items() if name not in (b"traceparent", b"tracestate")}
+    return others | {name.encode(): value.encode() for name, value in ours.items()}
 
 
 def _try_again(status: int | None) -> bool:

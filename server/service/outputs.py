@@ -16,6 +16,7 @@ from server.service import data_urls
 from server.service.client import discard_body, http_url
 from server.service.media_types import media_type_of
 from server.service.threads import in_thread
+from server.tracing import client_span
 from server.worker.messages import LocalFile
 
 _AT_ONCE = 8
@@ -108,7 +109,8 @@ class Uploads:
             return await DataUrls().publish(item, prediction_id)
         async with turn:
             try:
-                return await self._upload(Path(item.path), prediction_id)
+                with client_span("PUT", "output", self._base_url):
+                    return await self._upload(Path(item.path), prediction_id)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 reason = str(error) or type(error).__name__
                 raise OutputError(f"Failed to upload output: upload request failed: {reason}") from error

@@ -14,7 +14,7 @@ from server.errors import NotReady, PredictionExists, ShuttingDown
 from server.prediction import Prediction
 from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
-from server.service import journal
+from server.service import journal, spans
 from server.service.job import Job
 from server.service.outputs import Outputs
 from server.service.runner import JobRunner
@@ -23,6 +23,7 @@ from server.service.updates import Reader, Updates
 from server.service.webhooks import Webhook
 from server.store.history import History
 from server.store.redaction import redacted
+from server.tracing import Tracing
 from server.worker.backend import Backend
 from server.worker.messages import Canceled, Failed, TerminalEvent
 
@@ -43,6 +44,7 @@ class PredictionService:
         history: who is told what becomes of them.
         max_file_bytes: the largest such file.
         stream_history: how many updates are kept for readers who come late.
+        tracing: where spans go; `None` makes none.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class PredictionService:
         *,
         max_file_bytes: int,
         stream_history: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._backend = backend
         self._slots = slots
         self._history = history
         self._stream_history = stream_history
+        self._tracing = tracing or Tracing()
         self._runner = JobRunner(backend, slots, outputs, client, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         # The ids of predictions that have ended so, the latest last.
@@ -214,19 +218,21 @@ class PredictionService:
         # Whatever this task and those that it starts log is about it.
         bind_contextvars(prediction=id_)
         end: TerminalEvent = Failed(id_, "The server stopped before the prediction ended.", 0.0)
-        try:
-            end = await self._runner.run(job)
-        finally:
-            self._slots.leave(job.place)
-            del self._jobs[id_]
-            if job.canceled:
-                end = Canceled(id_, end.predict_time)
-                self._remember(id_)
+        with spans.whole(self._tracing, job.prediction, job.entry.input) as current:
             try:
-                job.apply(end)
-                journal.ended(job.prediction, job.entry.input, end)
+                end = await self._runner.run(job)
             finally:
-                job.ended.set()
+                self._slots.leave(job.place)
+                del self._jobs[id_]
+                if job.canceled:
+                    end = Canceled(id_, end.predict_time)
+                    self._remember(id_)
+                try:
+                    job.apply(end)
+                    journal.ended(job.prediction, job.entry.input, end)
+                    spans.ended(current, self._tracing, job.prediction, job.entry.input)
+                finally:
+                    job.ended.set()
 
     def _remember(self, id: str) -> None:
         self._canceled[id] = None

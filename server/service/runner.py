@@ -16,11 +16,12 @@ import msgspec
 from server.errors import DarkroomError, InvalidRequest, WorkerError, WrongMode
 from server.schema.signature import Signature
 from server.schema.validation import InputValidator
-from server.service import journal
+from server.service import journal, spans
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
 from server.service.outputs import Outputs, has_files
 from server.service.slots import Slots
+from server.tracing import carrier, span
 from server.worker.backend import Backend
 from server.worker.messages import (
     Canceled,
@@ -100,16 +101,18 @@ class JobRunner:
             return await self._follow(job, events)
 
     async def _turn(self, job: Job) -> None:
-        await self._slots.turn(job.place)
-        await self._backend.settled()
+        with span("darkroom.queue"):
+            await self._slots.turn(job.place)
+            await self._backend.settled()
 
     async def _prepare(self, job: Job, folder: Path) -> Predict:
         prediction = job.prediction
         inputs, outputs = folder / "inputs", folder / "outputs"
         inputs.mkdir()
         outputs.mkdir()
-        served, given = self._check_mode(job)
-        values = await fetch_inputs(given, served, inputs, self._client, self._max_file_bytes)
+        with spans.stage("prepare_input", prediction):
+            served, given = self._check_mode(job)
+            values = await fetch_inputs(given, served, inputs, self._client, self._max_file_bytes)
         return Predict(prediction.id, values, str(outputs), prediction.context)
 
     def _check_mode(self, job: Job) -> tuple[Signature, dict[str, Any]]:
@@ -139,12 +142,15 @@ class JobRunner:
             await events.put(Canceled(command.id, 0.0))
             return
         try:
-            async with aclosing(self._backend.run(command)) as stream:
-                async for event in stream:
-                    if isinstance(event, TerminalEvent):
-                        job.in_worker = False
-                        self._slots.leave(job.place)
-                    await events.put(event)
+            with spans.stage("execute", job.prediction) as current:
+                command = msgspec.structs.replace(command, trace=carrier())
+                async with aclosing(self._backend.run(command)) as stream:
+                    async for event in stream:
+                        if isinstance(event, TerminalEvent):
+                            job.in_worker = False
+                            self._slots.leave(job.place)
+                            spans.executed(current, event)
+                        await events.put(event)
         except WorkerError as error:
             job.in_worker = False
             await events.put(Failed(command.id, str(error), 0.0))
@@ -170,11 +176,15 @@ class JobRunner:
     async def _take(self, job: Job, event: Log | Output | Metric) -> None:
         if isinstance(event, Output) and has_files(event.value):
             try:
-                value = await job.interruptible(self._outputs.publish(event.value, event.id))
+                value = await job.interruptible(self._publish(job, event))
             except Interrupted:
                 return
             event = msgspec.structs.replace(event, value=value)
         job.apply(event)
+
+    async def _publish(self, job: Job, output: Output) -> Any:
+        with spans.stage("upload_output", job.prediction):
+            return await self._outputs.publish(output.value, output.id)
 
     def _give_up(self, job: Job, failure: str) -> None:
         job.failure = failure

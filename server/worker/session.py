@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.errors import ConnectionClosed
+from server.tracing import Tracing
 from server.worker.console import Console
 from server.worker.messages import (
     AnyEvent,
@@ -25,8 +26,10 @@ from server.worker.messages import (
     Ready,
     SetupFailed,
     Shutdown,
+    SpanReport,
 )
 from server.worker.process import WorkerProcess
+from server.worker.reports import Reports
 from server.worker.runs import Runs
 from server.worker.setup import Setup
 
@@ -64,6 +67,7 @@ class Session:
         on_loaded: called when the predictor has been imported.
         on_ready: called when it has been set up.
         device: what the log calls it, where there are several.
+        tracing: where its spans go.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Session:
         on_loaded: Callable[[Loaded], None],
         on_ready: Callable[[Ready], None],
         device: str | None,
+        tracing: Tracing,
     ) -> None:
         self.pid = process.pid
         self._process = process
@@ -82,6 +87,7 @@ class Session:
         self._on_loaded = on_loaded
         self._on_ready = on_ready
         self._device = device
+        self._reports = Reports(tracing)
         self._console = Console(process.stdout, process.stderr, self._write, self._make_room)
         self._reason: str | None = None
         self._ready_at: float | None = None
@@ -126,6 +132,7 @@ class Session:
             await asyncio.wait([receiving])
             await self._console.close()
             self._process.close()
+            self._reports.end()
             self._answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
         if not receiving.cancelled():
             receiving.result()
@@ -204,6 +211,8 @@ class Session:
                 self._answer(event)
             case Log():
                 self._log(event)
+            case SpanReport():
+                self._reports.take(event)
             case _:
                 self._runs.take(event)
         await self._make_room()

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 from server.errors import WorkerError
 from server.schema.signature import Interface, Mode
+from server.tracing import Tracing, carrier, fail
 from server.worker.backend import Backend, WorkerState
 from server.worker.backoff import Backoff
 from server.worker.dispatch import Dispatcher
@@ -38,6 +41,7 @@ class Worker(Backend):
         cancel_grace: seconds that a canceled prediction may take to end. Then the child is killed and replaced.
         device: what the logs and `/health-check` call it, where there are several.
         dispatcher: where predictions wait; `None` gives it a queue of its own.
+        tracing: where spans go; `None` makes none.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Worker(Backend):
         cancel_grace: float = 10.0,
         device: str | None = None,
         dispatcher: Dispatcher | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(dispatcher or Dispatcher())
         self._arguments = ["--directory", str(directory.absolute()), "--mode", mode]
@@ -64,6 +69,7 @@ class Worker(Backend):
         self._environment = environment
         self.device = device
         self._setup_timeout = setup_timeout
+        self._tracing = tracing or Tracing()
 
         self._state = WorkerState.STARTING
         self._setup = Setup()
@@ -74,6 +80,7 @@ class Worker(Backend):
 
         self._runs = self._dispatcher.open(cancel_grace)
         self._session: Session | None = None
+        self._setup_span: Span = INVALID_SPAN
         self._supervision: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._is_loaded = asyncio.Event()
@@ -206,10 +213,14 @@ class Worker(Backend):
     async def _live(self, backoff: Backoff) -> str:
         """One child's life; returns why it ended."""
         reason = "The server was stopped before the prediction had ended."
+        self._setup_span = self._tracing.start(
+            "cog.setup", **({"darkroom__device": self.device} if self.device else {})
+        )
         try:
-            process = await WorkerProcess.start(self._arguments, self._environment)
+            traced = [word for item in carrier(self._setup_span).items() for word in (f"--{item[0]}", item[1])]
+            process = await WorkerProcess.start([*self._arguments, *traced], self._environment)
             session = self._session = Session(
-                process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device
+                process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device, self._tracing
             )
             self._tell(logging.INFO, "Setup started", pid=process.pid)
             if self._stopping.is_set():
@@ -221,6 +232,9 @@ class Worker(Backend):
             reason = f"The worker process could not be started: {error}"
         finally:
             self._session = None
+            if self._setup_span.is_recording():
+                fail(self._setup_span, "setup_failed")
+                self._setup_span.end()
             if self._state is WorkerState.READY:
                 self._set_state(WorkerState.STARTING)
             self._runs.fail_running(reason)
@@ -246,6 +260,7 @@ class Worker(Backend):
                 )
             self._has_been_ready = True
             self._tell(logging.INFO, "Setup finished", seconds=self._setup.seconds)
+            self._setup_span.end()
             self._runs.attach(self._session, self._concurrency)
             self._set_state(WorkerState.READY)
 
