@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from PIL import Image
 from server.diffusion import Engine, PictureRequest, save, spans
 from tests.conftest import ROOT
 
-Tree = dict[str, Any]
 STAGES = ["darkroom.encode_text", "darkroom.denoise", "darkroom.decode"]
 
 
@@ -46,7 +45,7 @@ class Recorder:
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
     monkeypatch.setattr(spans, "_tracer", recorder.tracer)
     return recorder
