@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -22,6 +22,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from server.diffusion.errors import ModelError
 from server.diffusion.memory import free_bytes
+from server.diffusion.quantization import stored_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def place(pipeline: DiffusionPipeline, device: torch.device, least: Step = Step.
     Raises:
         ModelError: the device has too little memory for it in any way.
     """
-    sizes = {name: _bytes_of(module) for name, module in _models(pipeline).items()}
+    sizes = {name: stored_bytes(module) for name, module in _models(pipeline).items()}
     step = least
     if device.type == "cuda":
         step = max(least, choose(sizes, free_bytes(device), _pixels(pipeline)))
@@ -200,7 +201,7 @@ class Turns:
         if module in self._present:
             self._present.move_to_end(module)
             return
-        size = _bytes_of(module)
+        size = stored_bytes(module)
         while self._present and sum(self._present.values()) + size > self._room:
             self._take_off(next(iter(self._present)))
         if not _fits(module, self.device):
@@ -254,15 +255,6 @@ def _move(module: Any, device: torch.device) -> None:
 
 def _models(pipeline: DiffusionPipeline) -> dict[str, Any]:
     return {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-
-
-def _bytes_of(module: torch.nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(module))
-
-
-def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 def _pixels(pipeline: DiffusionPipeline) -> int:
