@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_another_model_makes_other_pixels_and_is_named(folder: Path) -> None:
         f"Different pixels: the largest difference from picture.png is {largest} of 255, PSNR {psnr:.1f} dB.",
         "What is different now:",
         f"  digest: {digests[0]} then, {digests[1]} now",
+    ]
+
+
+def test_a_lora_that_was_replaced_is_named(folder: Path) -> None:
+    """Under the same name there is another file: a branch that moved, or a page with a new version."""
+    (folder / "style.safetensors").write_bytes(b"style")
+    path = draw(folder, "prompt=x", "lora_weights=style.safetensors")
+    assert reproduce(folder, path.name)[0] == 0
+    (folder / "style.safetensors").write_bytes(b"other")
+    status, output, _ = reproduce(folder, path.name)
+    assert status == 1
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"style", b"other")]
+    assert output.splitlines()[1:] == [
+        "What is different now:",
+        f"  the LoRA style.safetensors is another file: SHA-256 {digests[0]} then, {digests[1]} now",
     ]
 
 
@@ -227,6 +243,10 @@ def test_the_model_of_the_hub_that_the_file_names_is_taken(folder: Path) -> None
     assert "KeyError: 'MODEL_REVISION'" in darkroom("reproduce", str(path), cwd=folder).stderr
 
 
+def rounded(record: dict[str, Any], to: str | None) -> None:
+    record["provenance"]["quantization"] = to
+
+
 def test_the_weights_are_rounded_as_the_file_says(folder: Path) -> None:
     path = draw(folder, "prompt=x")
     (folder / "predict.py").write_text(PLAIN.format("str", "import os; raise ValueError(os.environ['QUANTIZE'])"))
@@ -237,7 +257,7 @@ def test_the_weights_are_rounded_as_the_file_says(folder: Path) -> None:
         (None, (), "none"),
         ("../x", (), "none"),
     ):
-        change(path, lambda record, told=told: record["provenance"].update(quantization=told))
+        change(path, partial(rounded, to=told))
         result = darkroom("reproduce", str(path), *flags, cwd=folder)
         assert f"ValueError: {used}" in result.stderr
         assert ("Its weights were int8, as the file says" in result.stderr) == (told == used)

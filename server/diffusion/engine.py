@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,20 +17,20 @@ from server.diffusion.adapters import Adapters
 from server.diffusion.batching import Rendezvous
 from server.diffusion.compiler import CompileMode, Compiler
 from server.diffusion.controlnet import load_controlnet
-from server.diffusion.defaults import accepted_arguments, recommended_arguments
+from server.diffusion.defaults import recommended_arguments
 from server.diffusion.description import describe
 from server.diffusion.embeddings import Embeddings
-from server.diffusion.errors import InputError
+from server.diffusion.errors import InputError, OutOfMemory
 from server.diffusion.forms import Forms, Task
-from server.diffusion.gates import Stage, put_gates
-from server.diffusion.generation import Generation, OnPreview, Picture, Watching, draw, explaining_shortage
+from server.diffusion.gates import put_gates
+from server.diffusion.generation import Generation, OnPreview, Picture, Watching
 from server.diffusion.lora_files import LoraFiles
 from server.diffusion.metadata import Metadata, Provenance
 from server.diffusion.narrowing import Narrowing, narrow_inputs
 from server.diffusion.optimizations import optimize
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import best_device, private_copy, read
-from server.diffusion.placement import place
+from server.diffusion.placement import Step, place, place_lower
 from server.diffusion.planning import make_plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress
@@ -42,12 +42,10 @@ from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sources import locate
 from server.diffusion.unused import check_previews
+from server.diffusion.warming import draw_first, is_worth_warming
 from server.diffusion.warnings import WarningCode, Warnings
 
 _T = TypeVar("_T")
-
-_WARM_UP_STEPS = 4
-"""Enough for the first picture to be drawn both ways, step by step and from a recording."""
 
 
 class Engine:
@@ -100,7 +98,6 @@ class Engine:
         self.pipeline = read(self.folder)
         quantized = quantize_weights(self.pipeline, self._quantization)
         self.placement = place(self.pipeline, best_device())
-        on_gpu = self.placement.device.type == "cuda"
         self._controlnet = load_controlnet(controlnet, self.pipeline, self.placement.device) if controlnet else None
         # So that what it cannot do is known now; what setup does to the pipeline holds for the forms made afterwards.
         Forms(self.pipeline, self._controlnet)
@@ -112,13 +109,11 @@ class Engine:
         self._embeddings = Embeddings()
         self._previews = Previews()
         self._mode = CompileMode(compile)
-        self._recordings: Recordings | None = None
-        self._compiler: Compiler | None = None
-        if on_gpu and self.placement.stays:
-            self._compiler = None if self._mode is CompileMode.OFF else Compiler(cache, rungs(most_rows))
-            self._recordings = Recordings(rungs(most_rows), self._compiler)
-        self._passes = Passes(self.placement.device, most_rows, self._recordings, make_room=self.placement.make_room)
-        self._rendezvous = Rendezvous(self._passes)
+        self._most_rows = most_rows
+        records = self.placement.device.type == "cuda" and self.placement.stays
+        compiles = records and self._mode is not CompileMode.OFF
+        self._compiler = Compiler(cache, rungs(most_rows)) if compiles else None
+        self._start()
         self.adapters = Adapters(
             self.pipeline,
             lora_files or LoraFiles(Path.home() / ".cache" / "darkroom" / "loras"),
@@ -161,31 +156,51 @@ class Engine:
     def warm_up(self) -> None:
         """On a GPU, make a first picture, so that requests find kernels chosen and the compiler at work, or done.
 
-        Call it at the end of `setup`, and after each later change of the pipeline's weights or adapters: what was
-        recorded or compiled before holds no longer. Elsewhere it does nothing.
+        Where its memory is too short for that, weights are placed in the next step that needs less (`placement.Step`).
+        Call it at the end of `setup`, before requests, and after each later change of the pipeline's weights or
+        adapters: what was recorded or compiled before holds no longer. On other devices it does nothing.
 
         Raises:
-            OutOfMemory: the device has too little memory for a picture of the model's own size.
+            OutOfMemory: the device has too little memory for a picture of the model's own size, in any step.
         """
         self._rendezvous.submit(self._embeddings.forget).result()
-        if not self._recordings:
+        if not is_worth_warming(self.placement.device):
             return
-        arguments = {**self._recommended, "prompt": "a picture"}
-        if "num_inference_steps" in accepted_arguments(self.pipeline):
-            arguments["num_inference_steps"] = _WARM_UP_STEPS
-        own = self._copy()
-        own.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
         self.adapters.forget()
-        self._rendezvous.submit(self._recordings.forget).result()
-        in_background = self._compiler and self._mode is CompileMode.BACKGROUND
-        with self._compiler.held() if self._compiler and in_background else nullcontext():
-            with explaining_shortage():
-                self._rendezvous.submit(lambda: draw(own, arguments, 0, Warnings()), 0).result()
-            if self._compiler and not in_background:
-                self._compiler.wait()
-            # In the background, what denoises is recorded once it is compiled, as it comes up.
-            stages = {Stage.PREPARE, Stage.DECODE} if in_background else set(Stage)
-            self._rendezvous.submit(partial(self._recordings.complete, *stages)).result()
+        while not self._draws():
+            self._place_lower()
+
+    def _draws(self) -> bool:
+        """Whether there is memory for a first picture; raises where there is no step left that needs less."""
+        own, parts = self._copy(), (self._rendezvous, self._recordings, self._compiler)
+        try:
+            draw_first(own, self._recommended, *parts, self._mode)
+        except OutOfMemory:
+            if self.placement.step is max(Step):
+                raise
+            # What it refers to is on the device, and gone once this is left.
+            return False
+        return True
+
+    def _place_lower(self) -> None:
+        on_pass = self.on_pass
+        self._rendezvous.submit(self._embeddings.forget).result()
+        if self._recordings:
+            self._rendezvous.submit(self._recordings.forget).result()
+        self._rendezvous.close()
+        self.placement = place_lower(self.pipeline, self.placement)
+        put_gates(self.pipeline)
+        self.__dict__.pop("forms", None)
+        self._start()
+        self.on_pass = on_pass
+
+    def _start(self) -> None:
+        """Make what runs requests, for where the weights are now."""
+        records = self.placement.device.type == "cuda" and self.placement.stays
+        self._recordings = Recordings(rungs(self._most_rows), self._compiler) if records else None
+        make_room = self.placement.make_room
+        self._passes = Passes(self.placement.device, self._most_rows, self._recordings, make_room=make_room)
+        self._rendezvous = Rendezvous(self._passes)
 
     async def generate(
         self,
@@ -224,16 +239,18 @@ class Engine:
         check_previews(plan, request, preview_interval, warnings)
         inputs = await asyncio.to_thread(record_inputs, request.inputs) if request.inputs is not None else None
 
-        async def tell(index: int, image: Image.Image) -> Metadata | None:
-            if inputs is None:
-                return None
-            return describe(request, plan, await asyncio.wrap_future(self._provenance), inputs, index, image)
+        async with self.adapters.on(plan.pipeline, request.loras, warnings) as adapted:
 
-        async with self.adapters.pipeline_with(request.loras, warnings, plan.pipeline) as pipeline:
+            async def tell(index: int, image: Image.Image) -> Metadata | None:
+                if inputs is None:
+                    return None
+                provenance = await asyncio.wrap_future(self._provenance)
+                return describe(request, plan, provenance, adapted.digests, inputs, index, image)
+
             generation = Generation(
                 request,
                 plan,
-                lambda: self._copy(pipeline, request.scheduler),
+                lambda: self._copy(adapted.pipeline, request.scheduler),
                 self._rendezvous,
                 self._previews,
                 Watching(on_progress, on_preview, preview_interval),

@@ -7,8 +7,8 @@ attention in a way that does.
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 from accelerate import cpu_offload  # type: ignore[import-untyped]
-from accelerate.hooks import ModelHook, add_hook_to_module  # type: ignore[import-untyped]
-from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+from accelerate.hooks import add_hook_to_module, remove_hook_from_module  # type: ignore[import-untyped]
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from server.diffusion.errors import ModelError
+from server.diffusion.gates import remove_gates
 from server.diffusion.memory import free_bytes
-from server.diffusion.quantization import stored_bytes
+from server.diffusion.turns import Turn, Turns, bytes_of, move
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def place(pipeline: DiffusionPipeline, device: torch.device, least: Step = Step.
     Raises:
         ModelError: the device has too little memory for it in any way.
     """
-    sizes = {name: stored_bytes(module) for name, module in _models(pipeline).items()}
+    sizes = {name: bytes_of(module) for name, module in _models(pipeline).items()}
     step = least
     if device.type == "cuda":
         step = max(least, choose(sizes, free_bytes(device), _pixels(pipeline)))
@@ -111,6 +111,30 @@ def place(pipeline: DiffusionPipeline, device: torch.device, least: Step = Step.
     for note in placement.notes:
         _log.warning("Warning: the model needs %.1f GB. %s", sum(sizes.values()) / 1e9, note)
     return placement
+
+
+def place_lower(pipeline: DiffusionPipeline, placement: Placement) -> Placement:
+    """Place a pipeline anew, in the first step that fits of those that need less memory. It is logged.
+
+    Args:
+        pipeline: as `place` has placed it; nobody may use it meanwhile. Gates on its models are taken off.
+        placement: how, in another step than the last.
+
+    Raises:
+        ModelError: the device has too little memory for any of them.
+    """
+    for module in _models(pipeline).values():
+        remove_gates(module)
+        remove_hook_from_module(module, recurse=True)
+        if hasattr(module, "use_tiling"):
+            module.disable_slicing()
+            module.disable_tiling()
+        move(module, torch.device("cpu"))
+    gc.collect()
+    if placement.device.type == "cuda":
+        torch.cuda.empty_cache()
+    _log.warning("Warning: %s has too little memory for a picture; the next step is tried.", placement.device)
+    return place(pipeline, placement.device, Step(placement.step + 1))
 
 
 def choose(sizes: Mapping[str, int], free: int, pixels: int = _USUAL_PIXELS) -> Step:
@@ -154,7 +178,7 @@ def arrange(pipeline: DiffusionPipeline, device: torch.device, step: Step) -> Pl
             room = free_bytes(device) - _pixels(pipeline) * _BYTES_A_PIXEL if device.type == "cuda" else 0
             turns = Turns(device, room)
             for module in _models(pipeline).values():
-                add_hook_to_module(module, _Turn(turns))
+                add_hook_to_module(module, Turn(turns))
             note = (
                 f"{device} has too little memory for all of it: its models are there by turns, which takes longer and "
                 "changes nothing else. Use a device with more memory, or a smaller model."
@@ -172,85 +196,6 @@ def arrange(pipeline: DiffusionPipeline, device: torch.device, step: Step) -> Pl
                 "which takes many times as long. Use a device with more memory, or a smaller model."
             )
             return Placement(device, step, [note])
-
-
-class Turns:
-    """Keeps the models that work on a device, and the others on the CPU. For one thread.
-
-    Stock model offload (`enable_model_cpu_offload`) moves models in the order in which one request needs them, and
-    puts its hooks on anew at the end of each; beside other requests, which are elsewhere in theirs, neither works.
-
-    Args:
-        device: where they work.
-        room: how many bytes of weights may be there at once; one model may always.
-    """
-
-    def __init__(self, device: torch.device, room: int) -> None:
-        self.device = device
-        self._room = room
-        # The least recently used first, each with its bytes.
-        self._present: OrderedDict[Any, int] = OrderedDict()
-
-    @property
-    def present(self) -> list[Any]:
-        """The models on the device, the least recently used first."""
-        return list(self._present)
-
-    def bring(self, module: Any) -> None:
-        """Have a model on the device, and take off as many others as that needs."""
-        if module in self._present:
-            self._present.move_to_end(module)
-            return
-        size = stored_bytes(module)
-        while self._present and sum(self._present.values()) + size > self._room:
-            self._take_off(next(iter(self._present)))
-        if not _fits(module, self.device):
-            self.leave_alone(module)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if not _fits(module, self.device):
-                raise torch.OutOfMemoryError(f"{type(module).__name__} alone does not fit onto {self.device}")
-        self._present[module] = size
-
-    def leave_alone(self, module: Any) -> None:
-        """Take all others off the device."""
-        for other in self.present:
-            if other is not module:
-                self._take_off(other)
-
-    def _take_off(self, module: Any) -> None:
-        _move(module, torch.device("cpu"))
-        del self._present[module]
-
-
-class _Turn(ModelHook):  # type: ignore[misc]
-    """Brings a model before it is called. Pipelines look for `execution_device`, to know where they work."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self.execution_device = turns.device
-
-    def pre_forward(self, module: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        self._turns.bring(module)
-        # A pipeline may have asked the model where it is, before it was brought.
-        return send_to_device(args, self.execution_device), send_to_device(kwargs, self.execution_device)
-
-
-def _fits(module: Any, device: torch.device) -> bool:
-    """Bring a model onto a device; where it does not fit, it is on the CPU afterwards."""
-    try:
-        _move(module, device)
-    except torch.OutOfMemoryError:
-        pass
-    else:
-        return True
-    _move(module, torch.device("cpu"))
-    return False
-
-
-def _move(module: Any, device: torch.device) -> None:
-    # Not `module.to`: that one keeps models in their place while requests run (`gates.put_gates`).
-    type(module).to(module, device)
 
 
 def _models(pipeline: DiffusionPipeline) -> dict[str, Any]:

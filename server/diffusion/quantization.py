@@ -18,10 +18,10 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import nn
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel
 
 from server.diffusion.errors import ModelError, first_line
+from server.diffusion.turns import bytes_of
 
 
 class Quantization(StrEnum):
@@ -99,10 +99,10 @@ def quantize_weights(pipeline: DiffusionPipeline, quantization: Quantization, la
     for name, model in pipeline.components.items():
         if not isinstance(model, nn.Module):
             continue
-        before += stored_bytes(model)
+        before += bytes_of(model)
         if (kind := _kind_for(model, quantization, large)) and _quantize(model, kind):
             done.append(f"{kind} weights of {name}")
-        after += stored_bytes(model)
+        after += bytes_of(model)
     if not done:
         raise ModelError(
             f"--quantize {quantization} would change nothing of this model ({type(pipeline).__name__}): it has no "
@@ -116,26 +116,10 @@ def layers_to_quantize(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     blocks = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList))
     for name, module in model.named_modules():
         # Of subclasses, as within `nn.MultiheadAttention`, others read the weight.
-        if (
-            type(module) is nn.Linear
-            and name.startswith(blocks)
-            and not any(s % _MULTIPLE for s in module.weight.shape)
-        ):
+        if type(module) is not nn.Linear or not name.startswith(blocks):
+            continue
+        if module.in_features % _MULTIPLE == module.out_features % _MULTIPLE == 0:
             yield name, module
-
-
-def stored_bytes(model: nn.Module) -> int:
-    """How much memory the weights of a model take, also where they are quantized."""
-    return sum(part.nbytes for tensor in (*model.parameters(), *model.buffers()) for part in _parts(tensor))
-
-
-def _parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """What a tensor keeps in memory: of a quantized one the small integers and their scales."""
-    if not is_traceable_wrapper_subclass(tensor):
-        yield tensor
-        return
-    for name in tensor.__tensor_flatten__()[0]:
-        yield from _parts(getattr(tensor, name))
 
 
 def _kind_for(model: nn.Module, quantization: Quantization, large: int) -> Quantization | None:

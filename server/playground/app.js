@@ -1,16 +1,16 @@
 // The page: what is known of the server and the model, what stands in the form, and what was run.
 
-import { html, render, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, render, useEffect, useRef, useState } from "./html.js";
 import { request, token, Unauthorized } from "./api.js";
 import { ApiTab } from "./api-tab.js";
 import { Form } from "./form.js";
-import { fileAt, readFile } from "./files.js";
+import { fileAt } from "./files.js";
+import { useForm } from "./form-state.js";
 import { HealthMark, isReady, Obstacle, useHealth } from "./health.js";
 import { History } from "./history.js";
-import { linkedInput } from "./link.js";
 import { isSeed, randomSeed } from "./number-widget.js";
 import { focusInput, usePageKeys, usePagePaste } from "./page-events.js";
-import { buildInput, draftsOf, withoutSecrets } from "./request.js";
+import { withoutSecrets } from "./request.js";
 import { Result } from "./result.js";
 import { cancel, run as runPrediction } from "./run.js";
 import { RunBar } from "./run-bar.js";
@@ -27,41 +27,21 @@ function App() {
   const [locked, setLocked] = useState(false);
   const onError = (error) => error instanceof Unauthorized && setLocked(true);
   const [health, askHealth] = useHealth(onError);
-  const model = useModel(health, onError);
-  const [drafts, setDrafts] = useState({});
+  const [model, askModel] = useModel(health, onError);
+  const fields = model?.fields ?? NONE;
+  const { drafts, errors, built, setDraft, fill, setErrors } = useForm(fields);
   const [tab, setTab] = useState(DEMO);
   const [run, setRun] = useState(null);
-  const [errors, setErrors] = useState({});
   const [entries, setEntries] = useState([]);
   const [said, setSaid] = useState("");
   const following = useRef(null);
   const output = useRef(null);
 
-  const fields = model?.fields ?? [];
-  const built = useMemo(() => buildInput(fields, drafts), [fields, drafts]);
   const running = run !== null && run.phase !== "ended";
 
-  const fill = (input) => {
-    setDrafts(draftsOf(fields, input));
-    setErrors({});
-  };
-  useEffect(() => {
-    if (!model) return undefined;
-    // Inputs may have gone or come since the form was last filled in.
-    const isFirst = (before) => !Object.keys(before).length;
-    setDrafts((before) => (isFirst(before) ? draftsOf(fields, linkedInput()) : { ...draftsOf(fields), ...before }));
-    const onHashChange = () => linkedInput() && fill(linkedInput());
-    addEventListener("hashchange", onHashChange);
-    return () => removeEventListener("hashchange", onHashChange);
-  }, [model]);
   useEffect(() => void kept().then(setEntries), []);
 
   const focusFirst = (wrong) => focusInput(fields.find((field) => wrong[field.name])?.name);
-
-  const setDraft = (name, draft) => {
-    setDrafts((before) => ({ ...before, [name]: draft }));
-    setErrors(({ [name]: _, ...others }) => others);
-  };
 
   const start = async (input) => {
     following.current?.abort();
@@ -104,7 +84,7 @@ function App() {
     } catch {
       // Nobody hears it; so it is given up.
       following.current.abort();
-      setRun({ ...run, phase: "ended", status: "canceled", endedAt: Date.now() });
+      setRun((last) => ({ ...last, phase: "ended", status: "canceled", endedAt: Date.now() }));
     }
   };
 
@@ -129,19 +109,18 @@ function App() {
 
   const use = (name, url) => {
     const file = { ...fileAt(url), name: url.startsWith("data:") ? "output" : url };
-    const isOne = fields.find((field) => field.name === name).kind === "file";
-    setDraft(name, isOne ? file : [...(drafts[name] ?? []), file]);
+    put(fields.find((field) => field.name === name), file);
     setSaid("It is an input now");
     focusInput(name);
   };
 
+  const put = (field, file) => setDraft(field, field.kind === "file" ? file : (before = []) => [...before, file]);
+
   usePageKeys(onRun);
-  usePagePaste(async (file) => {
+  usePagePaste((file) => {
     const isFree = (field) => field.kind === "file" && !drafts[field.name];
     const free = fields.find(isFree) ?? fields.find((field) => field.kind === "files");
-    if (!free) return;
-    const taken = await readFile(file);
-    setDraft(free.name, free.kind === "file" ? taken : [...(drafts[free.name] ?? []), taken]);
+    if (free) put(free, file);
   });
 
   return html`
@@ -194,26 +173,41 @@ function App() {
       html`<${TokenDialog} wrong=${token() !== null} onDone=${() => {
         setLocked(false);
         askHealth();
+        askModel();
       }} />`
     }
   `;
 }
 
+const NONE = [];
 const ENDED = new Set(["succeeded", "failed", "canceled"]);
 const FILES = new Set(["file", "files"]);
+const BETWEEN_QUESTIONS = 1000;
 const NARROW = "(max-width: 899px)";
 
-/** The model; null until it is set up. It is read again after each setup, which may change its inputs. */
+/** [model, ask]: null until it is set up, and read again after each setup, which may change its inputs; what asks at once. */
 function useModel(health, onError) {
   const [model, setModel] = useState(null);
+  const [asked, setAsked] = useState(0);
+  const askNow = () => setAsked((times) => times + 1);
   const setUp = isReady(health) ? health.setup.completed_at : undefined;
   useEffect(() => {
-    if (!setUp) return;
-    request("openapi.json")
+    if (!setUp) return undefined;
+    const asking = new AbortController();
+    let timer;
+    request("openapi.json", { signal: asking.signal })
       .then(async (response) => setModel(readModel(await response.json())))
-      .catch(onError);
-  }, [setUp]);
-  return model;
+      .catch((error) => {
+        if (asking.signal.aborted) return;
+        onError(error);
+        if (!(error instanceof Unauthorized)) timer = setTimeout(askNow, BETWEEN_QUESTIONS);
+      });
+    return () => {
+      asking.abort();
+      clearTimeout(timer);
+    };
+  }, [setUp, asked]);
+  return [model, askNow];
 }
 
 function notesOf(run) {

@@ -49,7 +49,7 @@ export function FilesWidget({ field, draft = [], aria, onDraft }) {
           onRemove=${() => onDraft(draft.toSpliced(place, 1))} />`,
       )}
     </div>
-    <${Drop} field=${field} aria=${aria} several onFiles=${(files) => onDraft([...draft, ...files])} />
+    <${Drop} field=${field} aria=${aria} several onFiles=${(files) => onDraft((before = []) => [...before, ...files])} />
   </div>`;
 }
 

@@ -11,7 +11,7 @@ import { groupsOf } from "./schema.js";
  * @param {object} props.drafts what stands in them, by name
  * @param {object} props.errors what is wrong with them, by name
  * @param {object} props.notes what was done about them in the last run, by name
- * @param {Function} props.onDraft called with a name and what stands there now
+ * @param {Function} props.onDraft called with a field and what stands there now, or a function of what stood there
  */
 export function Form({ fields, drafts, errors, notes, onDraft }) {
   const fieldOf = (field) => html`<${Field}
@@ -21,7 +21,7 @@ export function Form({ fields, drafts, errors, notes, onDraft }) {
     error=${errors[field.name]}
     notes=${notes[field.name]}
     image=${field.name === "mask" ? pictureToMask(fields, drafts) : undefined}
-    onDraft=${(draft) => onDraft(field.name, draft)}
+    onDraft=${(next) => onDraft(field, next)}
   />`;
   if (!fields.length) return html`<p class="quiet">The model takes no inputs. Just run it.</p>`;
   return groupsOf(fields).map((group) =>

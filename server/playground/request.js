@@ -5,12 +5,9 @@
 
 import { fileAt } from "./files.js";
 
-/** Drafts for all fields: their defaults, and where `input` has a value, that. */
-export function draftsOf(fields, input = {}) {
-  return Object.fromEntries(fields.map((field) => [field.name, draftOf(field, input[field.name] ?? field.default)]));
-}
-
-function draftOf(field, value) {
+/** The draft of a field that has this value, or, without one, its default. */
+export function draftOf(field, given) {
+  const value = given ?? field.default;
   if (value === undefined || value === null) return field.kind === "boolean" && field.required ? false : undefined;
   switch (field.kind) {
     case "integer":

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import ModelError, placement
+from server.diffusion import ModelError, placement, turns
 from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import gate_of, put_gates
 from server.diffusion.generation import draw
 from server.diffusion.passes import Passes
 from server.diffusion.pipeline import private_copy, read
-from server.diffusion.placement import Placement, Step, Turns, arrange, choose, place
+from server.diffusion.placement import Placement, Step, arrange, choose, place, place_lower
 from server.diffusion.schedulers import make_scheduler
+from server.diffusion.turns import Turns
 from server.diffusion.warnings import Warnings
 from tests.diffusion.drawing import distance
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers, transformers
@@ -88,7 +89,7 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The classes of the models that are brought to the device."""
     brought: list[str] = []
     monkeypatch.setattr(
-        placement,
+        turns,
         "_fits",
         lambda module, device: brought.append(type(module).__name__) or True,  # type: ignore[func-returns-value]
     )
@@ -189,6 +190,19 @@ def test_what_fits_in_no_step_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatc
 def test_what_fits_says_nothing(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
     placed = place(read(tiny("stable-diffusion")), CPU)
     assert (placed.step, placed.notes, placed.stays, caplog.text) == (Step.WHOLE, [], True, "")
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion", "flux"])
+def test_pictures_are_the_same_after_each_step_down(name: str, tiny: Tiny) -> None:
+    pipeline: Any = read(tiny(name))
+    placed = place(pipeline, CPU)
+    expected = pictures(pipeline, placed, width=64, height=64)
+    for step in (Step.TILED, Step.BY_MODEL, Step.BY_LAYER):
+        placed = place_lower(pipeline, placed)
+        assert placed.step is step
+        assert pipeline.vae.use_tiling == (step is Step.TILED)
+        got = pictures(pipeline, placed, width=64, height=64)
+        assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
 
 
 def test_an_autoencoder_that_is_tiled_at_load_says_so(tiny: Tiny) -> None:

@@ -18,7 +18,8 @@ from torch import nn
 from server.diffusion import Engine, Lora, LoraFiles, ModelError, PictureRequest, Quantization, Warnings
 from server.diffusion.pipeline import read
 from server.diffusion.placement import Step, arrange, choose
-from server.diffusion.quantization import check_capability, layers_to_quantize, quantize_weights, stored_bytes
+from server.diffusion.quantization import check_capability, layers_to_quantize, quantize_weights
+from server.diffusion.turns import bytes_of
 from server.diffusion.twins import make_twin
 from tests.conftest import ROOT
 from tests.diffusion.drawing import draw
@@ -122,14 +123,14 @@ def test_weights_take_a_quarter_of_what_float32_takes(tiny: Tiny) -> None:
     model = pipeline.transformer
     layers = [layer.weight for _, layer in layers_to_quantize(model)]
     rows, whole = sum(weight.shape[0] for weight in layers), sum(weight.nbytes for weight in layers)
-    before = stored_bytes(model)
+    before = bytes_of(model)
     [_, told] = quantize_weights(pipeline, Quantization.INT8)
     # A byte a weight, and a scale and a zero a row.
-    assert stored_bytes(model) == before - whole + whole // 4 + rows * (4 + 1)
+    assert bytes_of(model) == before - whole + whole // 4 + rows * (4 + 1)
     memory = {id(part): part for tensor in model.parameters() for part in inner(tensor)}
-    assert sum(part.untyped_storage().nbytes() for part in memory.values()) == stored_bytes(model)
-    sizes = [stored_bytes(part) for part in pipeline.components.values() if isinstance(part, nn.Module)]
-    assert told == f"{sum(sizes) / 1e6:.1f} MB in place of {(sum(sizes) - stored_bytes(model) + before) / 1e6:.1f}"
+    assert sum(part.untyped_storage().nbytes() for part in memory.values()) == bytes_of(model)
+    sizes = [bytes_of(part) for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    assert told == f"{sum(sizes) / 1e6:.1f} MB in place of {(sum(sizes) - bytes_of(model) + before) / 1e6:.1f}"
 
 
 def inner(tensor: Any) -> list[torch.Tensor]:
@@ -147,10 +148,10 @@ def test_the_whole_weights_are_let_go(tiny: Tiny) -> None:
 def test_where_a_model_is_placed_goes_by_what_is_left_of_it() -> None:
     model = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(4096, 4096, bias=False) for _ in range(4)])})
     free = 80 << 20
-    assert choose({"transformer": stored_bytes(model)}, free, pixels=0) is Step.BY_LAYER
+    assert choose({"transformer": bytes_of(model)}, free, pixels=0) is Step.BY_LAYER
     pipeline: Any = Bare(model)
     quantize_weights(pipeline, Quantization.INT8)
-    assert choose({"transformer": stored_bytes(pipeline.components["transformer"])}, free, pixels=0) is Step.WHOLE
+    assert choose({"transformer": bytes_of(pipeline.components["transformer"])}, free, pixels=0) is Step.WHOLE
 
 
 class Bare:

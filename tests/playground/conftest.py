@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.conftest import Server
+from tests.conftest import Server, running_server
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 AXE = Path(sys.prefix, "node_modules", "axe-core", "axe.min.js")
+
+Shared = Callable[[str | Path], Server]
 
 _PATIENCE = 20_000
 """Milliseconds that a selector is waited for: the embedded model is slow where other tests take the processor."""
@@ -70,9 +77,15 @@ class Desk:
             self.complaints.append(f"{message.type}: {message.text}")
 
 
-@pytest.fixture(scope="module")
+def shown(image: Locator) -> Image.Image:
+    """The picture that the page shows there, in RGB."""
+    with urlopen(image.get_attribute("src") or "") as file:
+        return Image.open(io.BytesIO(file.read())).convert("RGB")
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium. Not longer than for a module: Playwright keeps an event loop running, which others could not start."""
+    """Chromium. Not for longer: Playwright keeps an event loop running, which others could not start."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed. On Debian or Ubuntu: apt install chromium")
     expect.set_options(timeout=_PATIENCE)
@@ -80,6 +93,16 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def shared() -> Iterator[Shared]:
+    """The server of a model, as its settings are by default: started for the first test that wants it, for all of them.
+
+    What one test does to it must not matter to another.
+    """
+    with ExitStack() as stack:
+        yield cache(lambda predictor: stack.enter_context(running_server(predictor)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page
 
 from tests.conftest import Serve
-from tests.playground.conftest import AXE, Desk
+from tests.playground.conftest import AXE, Desk, Shared
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -32,8 +32,10 @@ def violations(page: Page) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, {"width": 360, "height": 740}])
-def test_with_inputs_of_every_kind(context: BrowserContext, serve: Serve, tmp_path: Path, size: dict[str, int]) -> None:
-    desk = Desk(context, serve("take_everything"))
+def test_with_inputs_of_every_kind(
+    context: BrowserContext, shared: Shared, tmp_path: Path, size: dict[str, int]
+) -> None:
+    desk = Desk(context, shared("take_everything"))
     desk.page.set_viewport_size({"width": size["width"], "height": size["height"]})
     page = desk.open()
     assert violations(page) == []
@@ -48,8 +50,8 @@ def test_with_inputs_of_every_kind(context: BrowserContext, serve: Serve, tmp_pa
     assert violations(page) == []
 
 
-def test_with_pictures(context: BrowserContext, serve: Serve, tmp_path: Path) -> None:
-    desk = Desk(context, serve("paint_over"))
+def test_with_pictures(context: BrowserContext, shared: Shared, tmp_path: Path) -> None:
+    desk = Desk(context, shared("paint_over"))
     page = desk.open()
     page.get_by_label("Prompt", exact=True).fill("a hat")
     Image.new("RGB", (120, 80), "lime").save(tmp_path / "photo.png")

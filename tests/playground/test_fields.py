@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Serve, Server
-from tests.playground.conftest import Desk
+from tests.conftest import Server
+from tests.playground.conftest import Desk, Shared
 
 FIRST = {"z_required": "z", "required": 1}
 
 
 @pytest.fixture(scope="module")
-def server(serve_module: Serve) -> Server:
-    return serve_module("take_everything")
+def server(shared: Shared) -> Server:
+    return shared("take_everything")
 
 
 @pytest.fixture

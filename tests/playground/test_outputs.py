@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.conftest import Serve
-from tests.playground.conftest import Desk
+from tests.playground.conftest import Desk, Shared
 
 
-def test_pieces_are_seen_as_they_come(context: BrowserContext, serve: Serve, tmp_path: Path) -> None:
-    desk = Desk(context, serve("stream_on_file"))
+def test_pieces_are_seen_as_they_come(context: BrowserContext, shared: Shared, tmp_path: Path) -> None:
+    desk = Desk(context, shared("stream_on_file"))
     page = desk.open()
     page.get_by_label("Go", exact=True).fill(str(tmp_path / "go"))
     desk.run()
@@ -25,16 +25,16 @@ def test_pieces_are_seen_as_they_come(context: BrowserContext, serve: Serve, tmp
     assert desk.complaints == []
 
 
-def test_text_is_joined(context: BrowserContext, serve: Serve) -> None:
-    desk = Desk(context, serve("write_words"))
+def test_text_is_joined(context: BrowserContext, shared: Shared) -> None:
+    desk = Desk(context, shared("write_words"))
     page = desk.open()
     desk.run()
     desk.ends("succeeded")
     expect(page.locator(".output .text")).to_have_text("one two three")
 
 
-def test_an_object_and_the_files_in_it(context: BrowserContext, serve: Serve, tmp_path: Path) -> None:
-    desk = Desk(context, serve("describe"))
+def test_an_object_and_the_files_in_it(context: BrowserContext, shared: Shared, tmp_path: Path) -> None:
+    desk = Desk(context, shared("describe"))
     page = desk.open()
     (tmp_path / "a.txt").write_text("the text")
     page.locator("#input-file").set_input_files(tmp_path / "a.txt")
@@ -43,8 +43,8 @@ def test_an_object_and_the_files_in_it(context: BrowserContext, serve: Serve, tm
     expect(page.get_by_label("Output as JSON")).to_contain_text('"file": "the text"')
 
 
-def test_a_file_is_read_and_downloaded(context: BrowserContext, serve: Serve) -> None:
-    desk = Desk(context, serve("write_file"))
+def test_a_file_is_read_and_downloaded(context: BrowserContext, shared: Shared) -> None:
+    desk = Desk(context, shared("write_file"))
     page = desk.open()
     page.get_by_label("Text", exact=True).fill("grüße")
     desk.run()

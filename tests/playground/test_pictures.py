@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.conftest import Serve, Server
-from tests.playground.conftest import Desk
+from tests.conftest import Server
+from tests.playground.conftest import Desk, Shared, shown
 
 SIZE = (120, 80)
 
 
 @pytest.fixture(scope="module")
-def server(serve_module: Serve) -> Server:
-    return serve_module("paint_over")
+def server(shared: Shared) -> Server:
+    return shared("paint_over")
 
 
 @pytest.fixture
@@ -27,11 +25,6 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     Image.new("RGB", SIZE, "lime").save(path)
     return path
-
-
-def shown(image: Locator) -> Image.Image:
-    with urlopen(image.get_attribute("src") or "") as file:
-        return Image.open(io.BytesIO(file.read())).convert("RGB")
 
 
 def hand_over(page: Page, event: str, target: str, photo: Path) -> None:

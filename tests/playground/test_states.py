@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.conftest import Serve
-from tests.playground.conftest import Desk
+from tests.playground.conftest import Desk, Shared
 
 
 def test_the_setup_and_its_log_are_seen_while_it_goes_on(context: BrowserContext, serve: Serve, tmp_path: Path) -> None:
@@ -37,8 +37,8 @@ def test_a_setup_that_failed_says_why(context: BrowserContext, serve: Serve) -> 
     expect(page.get_by_label("Setup log")).to_contain_text("RuntimeError: the weights are gone")
 
 
-def test_inputs_that_setup_took_away_are_gone(context: BrowserContext, serve: Serve) -> None:
-    desk = Desk(context, serve("repeat_back"))
+def test_inputs_that_setup_took_away_are_gone(context: BrowserContext, shared: Shared) -> None:
+    desk = Desk(context, shared("repeat_back"))
     page = desk.page
 
     def narrow(route: Route) -> None:
@@ -128,8 +128,8 @@ def test_what_runs_on_a_lost_server_can_be_given_up(context: BrowserContext, ser
     desk.ends("canceled")
 
 
-def test_a_token_is_asked_for_and_sent(context: BrowserContext, serve: Serve) -> None:
-    desk = Desk(context, serve("repeat_back"))
+def test_a_token_is_asked_for_and_sent(context: BrowserContext, shared: Shared) -> None:
+    desk = Desk(context, shared("repeat_back"))
     page = desk.page
 
     def guard(route: Route) -> None:
