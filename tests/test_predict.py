@@ -151,6 +151,7 @@ def test_the_most_important_inputs_come_first_and_all_are_explained() -> None:
         "output_format",
         "output_quality",
         "embed_metadata",
+        "go_fast",
         "disable_safety_checker",
         "preview_interval",
         "strict",
