@@ -19,7 +19,10 @@ COG_VERSION = "0.23.1"
 
 
 def openapi_document(
-    signature: Signature | Mapping[Mode, Signature], title: str = "Cog", version: str = COG_VERSION
+    signature: Signature | Mapping[Mode, Signature],
+    title: str = "Cog",
+    version: str = COG_VERSION,
+    served: Mode = Mode.PREDICT,
 ) -> dict[str, Any]:
     """The OpenAPI 3.0 document of a model.
 
@@ -27,11 +30,14 @@ def openapi_document(
         signature: the model's; of one that trains, those of all that it does, at least one.
         title: what the API is called; clients that generators make are named after it.
         version: the version of the API.
+        served: what runs, whatever of the two is asked for; of a server that trains, `info` says so.
     """
     signatures = {Mode.PREDICT: signature} if isinstance(signature, Signature) else signature
     info = {"title": title, "version": version}
-    # Of the first that has one: a model that predicts is described by that.
-    for mode in Mode:
+    if served is Mode.TRAIN:
+        info["x-darkroom-mode"] = served.value
+    # Of the first that has one: a model is described by what it does here.
+    for mode in sorted(Mode, key=lambda mode: mode is not served):
         if mode in signatures and (description := signatures[mode].description):
             info.setdefault("description", description)
     operations: dict[str, Any] = {}

@@ -54,7 +54,10 @@ _PREFER = {
     "in": "header",
     "name": "Prefer",
     "required": False,
-    "description": "`respond-async`: answer at once with 202, instead of when the prediction has ended.",
+    "description": (
+        "`respond-async`: answer at once with 202, instead of when the prediction has ended; or, where a stream is "
+        "asked for, go on when the client stops reading."
+    ),
     "schema": {"title": "Prefer", "type": "string", "example": "respond-async"},
 }
 
