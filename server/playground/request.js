@@ -54,19 +54,18 @@ function fits(field, value) {
     case "list":
       return Array.isArray(value) && value.every((item) => typeof item === "string" || Number.isFinite(item));
     case "json":
-      return canBeWritten(value);
+      return isShallow(value);
     default:
       return typeof value === "string";
   }
 }
 
-function canBeWritten(value) {
-  try {
-    return JSON.stringify(value) !== undefined;
-  } catch {
-    // Nested too deeply.
-    return false;
-  }
+const DEEPEST = 100;
+
+/** Whether there is an end to it within reason; what is nested without measure is too large once it is indented. */
+function isShallow(value, room = DEEPEST) {
+  if (value === null || typeof value !== "object") return true;
+  return room > 0 && Object.values(value).every((item) => isShallow(item, room - 1));
 }
 
 /**

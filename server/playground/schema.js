@@ -93,8 +93,8 @@ function simpleKind(schema) {
   return { string: "text", integer: "integer", number: "number", boolean: "boolean" }[schema?.type];
 }
 
-/** `guidance_scale` as people write it: "Guidance scale"; and `num_outputs` as "Number of outputs". */
+/** `guidance_scale` as people write it: "Guidance scale"; `num_outputs` as "Number of outputs". */
 export function inWords(name) {
-  const words = name.replaceAll("_", " ").trim().replace(/^num /, "number of ");
+  const words = name.replaceAll("_", " ").trim().replace(/^num /, "number of ").replace(/\blora\b/, "LoRA");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

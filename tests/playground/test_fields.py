@@ -31,7 +31,7 @@ def page(desk: Desk) -> Page:
     return page
 
 
-FOLDS = ["Settings", "Pictures to start from", "Size"]
+FOLDS = ["Settings", "Size", "Pictures to start from"]
 
 
 def fold_of(page: Page, title: str) -> Locator:
