@@ -66,8 +66,8 @@ function within(mode, ask) {
       const database = opening.result;
       const transaction = database.transaction(TABLE, mode);
       transaction.onabort = () => reject(transaction.error);
-      const answer = ask(transaction.objectStore(TABLE));
       transaction.oncomplete = () => resolve(answer.result);
+      const answer = ask(transaction.objectStore(TABLE));
       // Closed once the transaction has ended.
       database.close();
     };
