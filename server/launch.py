@@ -7,6 +7,7 @@ import os
 from server.manifest import Manifest
 from server.schema.signature import Mode
 from server.settings import ModelSettings
+from server.tracing import Tracing
 from server.worker.backend import Backend
 from server.worker.devices import choose_devices, variables_for
 from server.worker.dispatch import Dispatcher
@@ -14,20 +15,29 @@ from server.worker.fleet import Fleet
 from server.worker.worker import Worker
 
 
-def create_backend(settings: ModelSettings, manifest: Manifest) -> Backend:
+def create_backend(settings: ModelSettings, manifest: Manifest, tracing: Tracing) -> Backend:
     """What is to run the model in `manifest` for a server; it has not been started.
+
+    Args:
+        settings: how to load it.
+        manifest: the folder to load it from.
+        tracing: where spans go.
 
     Raises:
         DeviceError: a device that the settings name cannot be had.
     """
     devices = choose_devices(settings.devices, os.environ)
     if len(devices) > 1:
-        return Fleet(devices, lambda device, dispatcher: create_worker(settings, manifest, device, dispatcher))
-    return create_worker(settings, manifest, next(iter(devices), None))
+        return Fleet(devices, lambda device, dispatcher: create_worker(settings, manifest, device, dispatcher, tracing))
+    return create_worker(settings, manifest, next(iter(devices), None), tracing=tracing)
 
 
 def create_worker(
-    settings: ModelSettings, manifest: Manifest, device: str | None = None, dispatcher: Dispatcher | None = None
+    settings: ModelSettings,
+    manifest: Manifest,
+    device: str | None = None,
+    dispatcher: Dispatcher | None = None,
+    tracing: Tracing | None = None,
 ) -> Worker:
     """The worker that is to load the model in `manifest`; it has not been started.
 
@@ -36,6 +46,7 @@ def create_worker(
         manifest: the folder to load it from.
         device: the only one that the model sees; `None` leaves it to the environment.
         dispatcher: where its predictions wait, if it shares the work with others.
+        tracing: where spans go; `None` makes none.
     """
     given = {
         "MODEL_ID": settings.model_id,
@@ -60,4 +71,5 @@ def create_worker(
         cancel_grace=settings.cancel_grace,
         device=device,
         dispatcher=dispatcher,
+        tracing=tracing,
     )

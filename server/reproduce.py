@@ -12,7 +12,7 @@ from pathlib import Path
 from server.comparison import Comparison, compare
 from server.diffusion.errors import MetadataError
 from server.diffusion.imprint import read_metadata
-from server.diffusion.metadata import Metadata, Provenance
+from server.diffusion.metadata import Metadata, Provenance, UsedLora
 from server.errors import ReproductionError
 from server.manifest import Manifest
 from server.oneoff import require_success, run_once
@@ -23,7 +23,7 @@ from server.settings import ModelSettings
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
-_COMPARED = ("num_inference_steps", "guidance_scale", "scheduler", "strength", "loras")
+_COMPARED = ("num_inference_steps", "guidance_scale", "scheduler", "strength")
 """What of the metadata the model may have chosen by itself, and chosen otherwise now."""
 
 
@@ -127,17 +127,25 @@ def _differences(then: Metadata, now: Metadata) -> Iterator[str]:
                     yield f"{name}: {before.get(name, 'none')} then, {after.get(name, 'none')} now"
         elif before != after:
             yield f"{field.name}: {before or 'not known'} then, {after or 'not known'} now"
+    yield from _other_loras(then.loras, now.loras)
     for name in _COMPARED:
         before, after = getattr(then, name), getattr(now, name)
         if before != after:
             yield f"{name}: {_shown(before)} then, {_shown(after)} now"
 
 
+def _other_loras(then: Sequence[UsedLora], now: Sequence[UsedLora]) -> Iterator[str]:
+    if [(lora.source, lora.scale) for lora in then] != [(lora.source, lora.scale) for lora in now]:
+        yield f"loras: {_named(then)} then, {_named(now)} now"
+        return
+    for before, after in zip(then, now, strict=True):
+        if before.sha256 and after.sha256 and before.sha256 != after.sha256:
+            yield f"the LoRA {before.source} is another file: SHA-256 {before.sha256} then, {after.sha256} now"
+
+
+def _named(loras: Sequence[UsedLora]) -> str:
+    return ", ".join(f"{lora.source} ({lora.scale}, SHA-256 {lora.sha256 or 'not known'})" for lora in loras) or "none"
+
+
 def _shown(value: object) -> str:
-    match value:
-        case None | ():
-            return "none"
-        case tuple():
-            return ", ".join(f"{lora.source} ({lora.scale}, SHA-256 {lora.sha256 or 'not known'})" for lora in value)
-        case _:
-            return str(value)
+    return "none" if value is None else str(value)

@@ -20,6 +20,7 @@ TOP = {
     "app",
     "assignments",
     "cli",
+    "exporting",
     "launch",
     "listener",
     "logs",
@@ -32,6 +33,7 @@ TOP = {
     "reference",
     "reproduce",
     "settings",
+    "telemetry",
     "variables",
 }
 """The modules that put the rest together, and the only ones that read settings."""
@@ -43,6 +45,7 @@ LEAVES = {
     "server.metrics",
     "server.prediction",
     "server.tracebacks",
+    "server.tracing",
     "server.transcript",
     "server.worker.messages",
 }

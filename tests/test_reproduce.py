@@ -92,6 +92,21 @@ def test_another_model_makes_other_pixels_and_is_named(folder: Path) -> None:
     ]
 
 
+def test_a_lora_that_was_replaced_is_named(folder: Path) -> None:
+    """Under the same name there is another file: a branch that moved, or a page with a new version."""
+    (folder / "style.safetensors").write_bytes(b"style")
+    path = draw(folder, "prompt=x", "lora_weights=style.safetensors")
+    assert reproduce(folder, path.name)[0] == 0
+    (folder / "style.safetensors").write_bytes(b"other")
+    status, output, _ = reproduce(folder, path.name)
+    assert status == 1
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"style", b"other")]
+    assert output.splitlines()[1:] == [
+        "What is different now:",
+        f"  the LoRA style.safetensors is another file: SHA-256 {digests[0]} then, {digests[1]} now",
+    ]
+
+
 def test_a_picture_that_was_changed_is_different(folder: Path) -> None:
     path = draw(folder, "prompt=x")
     whole = path.read_bytes()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,6 +40,19 @@ class Lora:
     weights: str
     scale: float = 1.0
     input: str = "lora_weights"
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A pipeline with LoRAs.
+
+    Attributes:
+        pipeline: shared; make a private copy of it.
+        digests: the SHA-256 of each one's file, in hexadecimal; those of scale 0 have none.
+    """
+
+    pipeline: DiffusionPipeline
+    digests: Mapping[Lora, str]
 
 
 _Set = tuple[tuple[str, float], ...]
@@ -97,10 +110,17 @@ class Adapters:
             OutOfMemory: the device has no room for it.
             ModelError: something was put on the pipeline that makes LoRAs of single requests impossible.
         """
-        stock = pipeline or self._pipeline
+        async with self.on(pipeline or self._pipeline, loras, warnings) as adapted:
+            yield adapted.pipeline
+
+    @asynccontextmanager
+    async def on(
+        self, pipeline: DiffusionPipeline, loras: Sequence[Lora], warnings: Warnings
+    ) -> AsyncIterator[Adapted]:
+        """As `pipeline_with`, and tells which files these are."""
         wanted = [lora for lora in loras if self._check(lora, warnings)]
         if not wanted:
-            yield stock
+            yield Adapted(pipeline, {})
             return
         async with AsyncExitStack() as pins:
             files = await _open_all(self._files, wanted, pins)
@@ -110,7 +130,8 @@ class Adapters:
         try:
             for lora, leftovers in zip(wanted, kept.twins.leftovers, strict=True):
                 _warn(lora, leftovers, warnings)
-            yield kept.twins.put_into(stock)
+            digests = {lora: file.digest for lora, file in zip(wanted, files, strict=True)}
+            yield Adapted(kept.twins.put_into(pipeline), digests)
         finally:
             self._release(kept)
 

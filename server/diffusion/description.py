@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from server.diffusion.adapters import Lora
 from server.diffusion.forms import Task
 from server.diffusion.metadata import Metadata, Provenance, UsedLora
 from server.diffusion.planning import Plan
@@ -17,6 +18,7 @@ def describe(
     request: PictureRequest,
     plan: Plan,
     provenance: Provenance,
+    digests: Mapping[Lora, str],
     inputs: Mapping[str, Any],
     index: int,
     image: Image.Image,
@@ -27,6 +29,7 @@ def describe(
         request: what was asked for.
         plan: how it was done.
         provenance: what made it.
+        digests: the SHA-256 of each LoRA's file.
         inputs: those of the request, as `record_inputs` gives them.
         index: the picture's number, counted from 0.
         image: the picture.
@@ -50,6 +53,6 @@ def describe(
         guidance_scale=float(guidance) if isinstance(guidance, int | float) else None,
         scheduler=request.scheduler or (type(scheduler).__name__ if scheduler is not None else None),
         strength=float(strength) if changed and isinstance(strength, int | float) else None,
-        loras=tuple(UsedLora(lora.weights, lora.scale) for lora in request.loras if lora.scale),
+        loras=tuple(UsedLora(lora.weights, lora.scale, digests.get(lora)) for lora in request.loras if lora.scale),
         edited=plan.task is not Task.TEXT_TO_IMAGE,
     )

@@ -233,16 +233,18 @@ class Engine:
         check_previews(plan, request, preview_interval, warnings)
         inputs = await asyncio.to_thread(record_inputs, request.inputs) if request.inputs is not None else None
 
-        async def tell(index: int, image: Image.Image) -> Metadata | None:
-            if inputs is None:
-                return None
-            return describe(request, plan, await asyncio.wrap_future(self._provenance), inputs, index, image)
+        async with self.adapters.on(plan.pipeline, request.loras, warnings) as adapted:
 
-        async with self.adapters.pipeline_with(request.loras, warnings, plan.pipeline) as pipeline:
+            async def tell(index: int, image: Image.Image) -> Metadata | None:
+                if inputs is None:
+                    return None
+                provenance = await asyncio.wrap_future(self._provenance)
+                return describe(request, plan, provenance, adapted.digests, inputs, index, image)
+
             generation = Generation(
                 request,
                 plan,
-                lambda: self._copy(pipeline, request.scheduler),
+                lambda: self._copy(adapted.pipeline, request.scheduler),
                 self._rendezvous,
                 self._previews,
                 Watching(on_progress, on_preview, preview_interval),

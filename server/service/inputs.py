@@ -20,6 +20,7 @@ from server.service import data_urls
 from server.service.client import http_url, send_following
 from server.service.media_types import extension_of
 from server.service.threads import in_thread
+from server.tracing import answered, client_span
 from server.worker.messages import LocalFile
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,12 @@ class _Fetcher:
 
     async def _download(self, url: str, file: _LimitedFile) -> None:
         request = self.client.build_request("GET", http_url(url), headers={"Accept-Encoding": "identity"})
-        response = await send_following(self.client, request, _MOST_REDIRECTS)
+        with client_span("GET", "input", str(request.url)) as current:
+            response = await send_following(self.client, request, _MOST_REDIRECTS)
+            answered(current, response.status_code)
+            await self._save(response, file)
+
+    async def _save(self, response: httpx.Response, file: _LimitedFile) -> None:
         try:
             _check_status(response)
             coding = response.headers.get("Content-Encoding", "").strip().lower()

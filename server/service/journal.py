@@ -58,10 +58,9 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
     trace = end.trace if isinstance(end, Failed) else ()
 
     def private() -> dict[str, Any]:
-        secrets = {name: value for name, value in prediction.input.items() if name not in input}
         return {
-            "error": prediction.error and without_secrets(Redactor(secrets).redact(prediction.error)),
-            "exception": _joined(trace, secrets),
+            "error": told_error(prediction, input),
+            "exception": _joined(trace, _secrets(prediction, input)),
             "warning_details": shown(warnings) or None,
         }
 
@@ -73,10 +72,29 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
         predict_seconds=round(prediction.metrics["predict_time"], 3),
         outputs=_number_of_outputs(prediction),
         refused=prediction.fault.input if prediction.fault else None,
-        warnings=[warning["code"] for warning in warnings] or None,
+        warnings=warning_codes(prediction) or None,
         exception=_joined(trace, prediction.input),
         private=private,
     )
+
+
+def warning_codes(prediction: Prediction) -> list[str]:
+    """The codes of its warnings, as the model chose them."""
+    return [warning["code"] for warning in _warnings(prediction)]
+
+
+def told_error(prediction: Prediction, input: Mapping[str, Any]) -> str | None:
+    """Why it failed, as those may read it who may read prompts.
+
+    Args:
+        prediction: one that has ended.
+        input: as in `accepted`.
+    """
+    return prediction.error and without_secrets(Redactor(_secrets(prediction, input)).redact(prediction.error))
+
+
+def _secrets(prediction: Prediction, input: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in prediction.input.items() if name not in input}
 
 
 def _tell(event: str, prediction: Prediction, level: int = logging.INFO, **facts: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from server.service import data_urls
 from server.service.client import discard_body, http_url
 from server.service.media_types import media_type_of
 from server.service.threads import in_thread
+from server.tracing import client_span
 from server.worker.messages import LocalFile
 
 _AT_ONCE = 8
@@ -34,17 +35,16 @@ class Outputs(Protocol):
         """
 
 
-def has_files(value: Any) -> bool:
-    """Whether there is a `LocalFile` in a JSON tree."""
+def files_in(value: Any) -> Iterator[LocalFile]:
+    """Each `LocalFile` in a JSON tree."""
     match value:
         case LocalFile():
-            return True
+            yield value
         case list():
-            return any(map(has_files, value))
+            for item in value:
+                yield from files_in(item)
         case dict():
-            return any(map(has_files, value.values()))
-        case _:
-            return False
+            yield from files_in(list(value.values()))
 
 
 class DataUrls:
@@ -58,7 +58,7 @@ class DataUrls:
         Raises:
             OutputError: a file cannot be read.
         """
-        return await in_thread(_as_data_urls, value) if has_files(value) else value
+        return await in_thread(_as_data_urls, value) if any(files_in(value)) else value
 
 
 class Uploads:
@@ -89,7 +89,7 @@ class Uploads:
         Raises:
             OutputError: a file cannot be read, or the server did not take it; the other uploads are stopped.
         """
-        if not has_files(value):
+        if not any(files_in(value)):
             return value
         items = value if isinstance(value, list) else [value]
         turn = asyncio.Semaphore(_AT_ONCE)
@@ -108,7 +108,8 @@ class Uploads:
             return await DataUrls().publish(item, prediction_id)
         async with turn:
             try:
-                return await self._upload(Path(item.path), prediction_id)
+                with client_span("PUT", "output", self._base_url):
+                    return await self._upload(Path(item.path), prediction_id)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 reason = str(error) or type(error).__name__
                 raise OutputError(f"Failed to upload output: upload request failed: {reason}") from error

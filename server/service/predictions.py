@@ -11,10 +11,11 @@ import httpx
 from structlog.contextvars import bind_contextvars
 
 from server.errors import NotReady, PredictionExists, ShuttingDown
+from server.metrics import Metrics
 from server.prediction import Prediction
 from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
-from server.service import journal
+from server.service import journal, spans
 from server.service.job import Job
 from server.service.outputs import Outputs
 from server.service.runner import JobRunner
@@ -23,6 +24,7 @@ from server.service.updates import Reader, Updates
 from server.service.webhooks import Webhook
 from server.store.history import History
 from server.store.redaction import redacted
+from server.tracing import Tracing
 from server.worker.backend import Backend
 from server.worker.messages import Canceled, Failed, TerminalEvent
 
@@ -41,8 +43,10 @@ class PredictionService:
         outputs: where files that come out go.
         client: fetches files that go in.
         history: who is told what becomes of them.
+        metrics: where they are counted.
         max_file_bytes: the largest such file.
         stream_history: how many updates are kept for readers who come late.
+        tracing: where spans go; `None` makes none.
     """
 
     def __init__(
@@ -52,15 +56,19 @@ class PredictionService:
         outputs: Outputs,
         client: httpx.AsyncClient,
         history: History,
+        metrics: Metrics,
         *,
         max_file_bytes: int,
         stream_history: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._backend = backend
         self._slots = slots
         self._history = history
+        self._metrics = metrics
         self._stream_history = stream_history
-        self._runner = JobRunner(backend, slots, outputs, client, max_file_bytes)
+        self._tracing = tracing or Tracing()
+        self._runner = JobRunner(backend, slots, outputs, client, metrics, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         # The ids of predictions that have ended so, the latest last.
         self._canceled: dict[str, None] = {}
@@ -214,19 +222,22 @@ class PredictionService:
         # Whatever this task and those that it starts log is about it.
         bind_contextvars(prediction=id_)
         end: TerminalEvent = Failed(id_, "The server stopped before the prediction ended.", 0.0)
-        try:
-            end = await self._runner.run(job)
-        finally:
-            self._slots.leave(job.place)
-            del self._jobs[id_]
-            if job.canceled:
-                end = Canceled(id_, end.predict_time)
-                self._remember(id_)
+        with spans.whole(self._tracing, job.prediction, job.entry.input) as current:
             try:
-                job.apply(end)
-                journal.ended(job.prediction, job.entry.input, end)
+                end = await self._runner.run(job)
             finally:
-                job.ended.set()
+                self._slots.leave(job.place)
+                del self._jobs[id_]
+                if job.canceled:
+                    end = Canceled(id_, end.predict_time)
+                    self._remember(id_)
+                try:
+                    job.apply(end)
+                    journal.ended(job.prediction, job.entry.input, end)
+                    self._metrics.count_end(job.prediction, journal.warning_codes(job.prediction))
+                    spans.ended(current, self._tracing, job.prediction, job.entry.input)
+                finally:
+                    job.ended.set()
 
     def _remember(self, id: str) -> None:
         self._canceled[id] = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server import cog
 from server.schema.signature import Mode
+from server.tracing import Tracing
 from server.worker.child import Child
 from server.worker.connection import ChildConnection
 from server.worker.lifeline import give_up, hold
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--predictor")
     parser.add_argument("--trainer")
     parser.add_argument("--concurrency", type=int)
+    parser.add_argument("--traceparent")
     options = parser.parse_args()
     # What is the parent's business must not look like the model's.
     del sys.argv[1:]
@@ -36,7 +38,14 @@ def main() -> int:
     cog.alias()
     named = {Mode.PREDICT: options.predictor, Mode.TRAIN: options.trainer}
     references = {mode: reference for mode, reference in named.items() if reference is not None}
-    return Child(ChildConnection(end, give_up), options.directory, references, options.mode, options.concurrency).run()
+    connection = ChildConnection(end, give_up)
+    tracing, trace = Tracing(), {}
+    if options.traceparent:
+        # Its SDK is an extra, which is there where the parent makes traces.
+        from server.worker.recording import record
+
+        tracing, trace = record(connection), {"traceparent": options.traceparent}
+    return Child(connection, options.directory, references, options.mode, options.concurrency, tracing, trace).run()
 
 
 if __name__ == "__main__":

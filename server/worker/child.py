@@ -18,6 +18,8 @@ from server.errors import WorkerError
 from server.schema.inspect import concurrency_of, inspect_predictor, prediction_function
 from server.schema.narrowing import narrow
 from server.schema.signature import Interface, Mode
+from server.tracing import Tracing, continued, span
+from server.worker import collection
 from server.worker.connection import ChildConnection
 from server.worker.executors import ConcurrentExecutor, Executor, SerialExecutor
 from server.worker.failure import summarize, trace_text
@@ -30,6 +32,7 @@ from server.worker.logs import Logs
 from server.worker.messages import (
     AnyCommand,
     Cancel,
+    Collect,
     Healthcheck,
     HealthResult,
     Loaded,
@@ -50,6 +53,8 @@ class Child:
         references: the predictor in it, such as `predict.py:Predictor`, and the trainer.
         mode: which of them runs; it is among `references`.
         concurrency: how many predictions may run at once; `None` leaves it to `@concurrent`.
+        tracing: where spans go.
+        trace: the span of the setup, as `tracing.carrier` has it.
     """
 
     def __init__(
@@ -59,12 +64,16 @@ class Child:
         references: Mapping[Mode, str],
         mode: Mode,
         concurrency: int | None,
+        tracing: Tracing,
+        trace: Mapping[str, str],
     ) -> None:
         self._connection = connection
         self._directory = directory
         self._references = references
         self._mode = mode
         self._concurrency = concurrency
+        self._tracing = tracing
+        self._trace = trace
         self._interrupter = Interrupter()
         self._logs = Logs(connection, self._interrupter.shield)
         self._jobs: dict[str, Job] = {}
@@ -79,6 +88,7 @@ class Child:
             The exit status of the process: 0, or 1 where the predictor could not be set up.
         """
         self._logs.install()
+        collection.install()
         threading.Thread(target=self._listen, name="darkroom-listener", daemon=True).start()
         try:
             with closing(asyncio.Runner()) as loops:
@@ -89,7 +99,8 @@ class Child:
 
     def _serve(self, loops: asyncio.Runner) -> int:
         try:
-            executor, ready = self._prepare(loops)
+            with self._tracing.active(), continued(self._trace), span("cog.setup.predictor"):
+                executor, ready = self._prepare(loops)
             # Before the parent knows that it may send predictions.
             self._executor = executor
             self._connection.send(ready)
@@ -113,7 +124,9 @@ class Child:
         concurrency = self._concurrency or concurrency_of(predictor, self._mode)
         healthcheck = getattr(predictor, "healthcheck", None)
         self._connection.send(Loaded(interface, concurrency, callable(healthcheck)))
-        runner = Runner(function, interface, self._connection, self._logs, self._interrupter, self._forget)
+        runner = Runner(
+            function, interface, self._connection, self._logs, self._interrupter, self._forget, self._tracing
+        )
         if concurrency > 1 and not runner.asynchronous:
             raise WorkerError(
                 f"A concurrency of {concurrency} (COG_MAX_CONCURRENCY > 1) requires an async run() or predict() "
@@ -149,6 +162,8 @@ class Child:
                 self._executor.cancel(found)
             case Healthcheck(id=id_):
                 threading.Thread(target=self._check, args=(id_,), name="darkroom-healthcheck", daemon=True).start()
+            case Collect():
+                collection.answer(self._connection)
             case Shutdown() if self._executor:
                 self._executor.stop()
             case Shutdown():

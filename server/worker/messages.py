@@ -64,12 +64,14 @@ class Predict(Command, frozen=True):
         input: validated JSON, in which files are `LocalFile`s; inputs left out take the predictor's defaults.
         output_dir: an existing, empty folder, owned by the parent, for the files that this prediction puts out.
         context: what the model reads as `current_scope().context`.
+        trace: `traceparent` and `tracestate` of the span that it belongs to.
     """
 
     id: str
     input: dict[str, Any]
     output_dir: str
     context: dict[str, str] = {}
+    trace: dict[str, str] = {}
 
 
 class Cancel(Command, frozen=True):
@@ -82,6 +84,10 @@ class Healthcheck(Command, frozen=True):
     """Run the predictor's own `healthcheck()`; `id` pairs the answer with the question."""
 
     id: str
+
+
+class Collect(Command, frozen=True):
+    """Tell what is measured, even while the model works. One answer at a time: ask again only once it is there."""
 
 
 class Shutdown(Command, frozen=True):
@@ -169,6 +175,77 @@ class HealthResult(Event, frozen=True):
     error: str | None = None
 
 
+class MetricSample(Struct, frozen=True, array_like=True):
+    """One number of a `MetricFamily`; `name` is the family's, with the suffix that its kind asks for."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class MetricFamily(Struct, frozen=True, array_like=True):
+    """What is measured under one name, as Prometheus clients tell it.
+
+    Attributes:
+        name: without the suffix of its samples.
+        help: what it is, a sentence.
+        type: a word of OpenMetrics, such as `counter`.
+        unit: which `name` ends with; empty where it has none.
+        samples: its numbers.
+    """
+
+    name: str
+    help: str
+    type: str
+    unit: str
+    samples: list[MetricSample]
+
+
+class Collected(Event, frozen=True):
+    """The answer to `Collect`; where that failed, `error` says why, in one line."""
+
+    families: list[MetricFamily] = []
+    error: str | None = None
+
+
+class SpanEvent(Struct, frozen=True):
+    """Something that happened during a span; `time` is in nanoseconds since 1970."""
+
+    name: str
+    time: int
+    attributes: dict[str, Any]
+
+
+class SpanReport(Event, frozen=True):
+    """A span of OpenTelemetry that was made in the child: sent when it begins, and again when it has ended.
+
+    Attributes:
+        name, attributes, events, kind: as OpenTelemetry has them; `kind` is the number that it has there.
+        trace_id, span_id, parent_id: in hexadecimal digits; `parent_id` is `None` where a trace begins.
+        trace_state: what the headers of HTTP call `tracestate`.
+        links: the contexts of other spans, each as trace id, span id and attributes.
+        scope: the name and the version of what made it.
+        error: whether it failed; `None` says nothing about it.
+        description: what is told of that.
+        started, ended: in nanoseconds since 1970; `ended` is `None` while it goes on.
+    """
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    trace_state: str
+    kind: int
+    scope: tuple[str, str]
+    attributes: dict[str, Any]
+    events: tuple[SpanEvent, ...]
+    links: tuple[tuple[str, str, dict[str, Any]], ...]
+    error: bool | None
+    description: str | None
+    started: int
+    ended: int | None = None
+
+
 class Succeeded(Event, frozen=True):
     """The last event of a prediction that returned; `predict_time` is in seconds."""
 
@@ -210,8 +287,8 @@ class Canceled(Event, frozen=True):
     predict_time: float
 
 
-AnyCommand = Predict | Cancel | Healthcheck | Shutdown
-AnyEvent = Loaded | Ready | SetupFailed | Log | Output | Metric | HealthResult | Succeeded | Failed | Canceled
+AnyCommand = Predict | Cancel | Healthcheck | Collect | Shutdown
 TerminalEvent = Succeeded | Failed | Canceled
 PredictionEvent = Log | Output | Metric | TerminalEvent
 """The events that `Worker.run` yields: any number of the first three, then exactly one of the last three."""
+AnyEvent = Loaded | Ready | SetupFailed | HealthResult | Collected | SpanReport | PredictionEvent

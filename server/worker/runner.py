@@ -10,9 +10,12 @@ from contextlib import ExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.trace import Span
+
 from server.cog import CancelationException
 from server.cog.scope import Scope, prediction_scope
-from server.schema.signature import Interface, Signature
+from server.schema.signature import Interface, Mode, Signature
+from server.tracing import CANCELED, Tracing, continued, fail, span
 from server.worker.connection import ChildConnection
 from server.worker.decoding import InputDecoder
 from server.worker.encoding import OutputEncoder
@@ -35,6 +38,7 @@ class Runner:
         logs: attributes what the model writes.
         interrupter: cancels synchronous code.
         forget: told of each job that has ended, before the parent is.
+        tracing: where spans go.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Runner:
         logs: Logs,
         interrupter: Interrupter,
         forget: Callable[[Job], None],
+        tracing: Tracing,
     ) -> None:
         self._function = function
         self._noun = interface.mode.noun
@@ -55,6 +60,8 @@ class Runner:
         self._logs = logs
         self._interrupter = interrupter
         self._forget = forget
+        self._tracing = tracing
+        self._span_name = "cog.train.invoke" if interface.mode is Mode.TRAIN else "cog.prediction.invoke"
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         """Whether predictions run as tasks of an event loop, and may so run concurrently."""
 
@@ -70,13 +77,16 @@ class Runner:
         started = time.perf_counter()
         error = None
         scope = Scope(job.command.context, lambda name, value, mode: self._record(job, name, value, mode))
-        with self._logs.prediction(job.id), prediction_scope(scope):
+        with self._logs.prediction(job.id), prediction_scope(scope), self._traced(job) as current:
             try:
                 await self._predict(job)
             except (CancelationException, asyncio.CancelledError):
                 job.canceled = True
             except _Failure as failure:
                 error = failure
+                fail(current, type(failure.cause).__qualname__)
+            if job.canceled:
+                current.set_attribute(CANCELED, True)
         seconds = time.perf_counter() - started
         self._forget(job)
         # Whatever the code made of being canceled, that is what happened.
@@ -94,6 +104,15 @@ class Runner:
         """The same for a synchronous predictor, in the main thread."""
         with suppress(StopIteration):
             self.run(job).send(None)
+
+    @contextmanager
+    def _traced(self, job: Job) -> Iterator[Span]:
+        with (
+            self._tracing.active(),
+            continued(job.command.trace),
+            span(self._span_name, cog__prediction__id=job.id) as current,
+        ):
+            yield current
 
     async def _predict(self, job: Job) -> None:
         with ExitStack() as files:

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from server.errors import ConnectionClosed
+from server.tracing import Tracing
 from server.worker.console import Console
 from server.worker.messages import (
     AnyEvent,
+    Collect,
+    Collected,
     Command,
     Healthcheck,
     HealthResult,
@@ -25,8 +28,10 @@ from server.worker.messages import (
     Ready,
     SetupFailed,
     Shutdown,
+    SpanReport,
 )
 from server.worker.process import WorkerProcess
+from server.worker.reports import Reports
 from server.worker.runs import Runs
 from server.worker.setup import Setup
 
@@ -35,6 +40,9 @@ HEALTHCHECK_SECONDS = 6.0
 
 STABLE_SECONDS = 10.0
 """A child that was ready this long has proved to work."""
+
+COLLECT_SECONDS = 1.0
+"""How long a child may take to tell what is measured in it. It needs milliseconds, and Prometheus waits for 10 s."""
 
 _EXIT_SECONDS = 2.0
 """How much later than its connection a child's process may end, and the other way round."""
@@ -64,6 +72,7 @@ class Session:
         on_loaded: called when the predictor has been imported.
         on_ready: called when it has been set up.
         device: what the log calls it, where there are several.
+        tracing: where its spans go.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Session:
         on_loaded: Callable[[Loaded], None],
         on_ready: Callable[[Ready], None],
         device: str | None,
+        tracing: Tracing,
     ) -> None:
         self.pid = process.pid
         self._process = process
@@ -82,6 +92,7 @@ class Session:
         self._on_loaded = on_loaded
         self._on_ready = on_ready
         self._device = device
+        self._reports = Reports(tracing)
         self._console = Console(process.stdout, process.stderr, self._write, self._make_room)
         self._reason: str | None = None
         self._ready_at: float | None = None
@@ -89,6 +100,7 @@ class Session:
         self._has_healthcheck = False
         self._health_ids = itertools.count()
         self._health: asyncio.Future[HealthResult] | None = None
+        self._collection: asyncio.Future[Collected] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -126,7 +138,9 @@ class Session:
             await asyncio.wait([receiving])
             await self._console.close()
             self._process.close()
+            self._reports.end()
             self._answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
+            self._hand_over(Collected(error="the model's process has ended"))
         if not receiving.cancelled():
             receiving.result()
         return self._reason or _describe(exited.result())
@@ -156,6 +170,17 @@ class Session:
                 return await asyncio.shield(self._health)
         except TimeoutError:
             return HealthResult("", ok=False, error="Healthcheck error: the model's process does not answer")
+
+    async def collect(self) -> Collected:
+        """What is measured in the child. Who asks meanwhile gets the same answer."""
+        if self._collection is None:
+            self._collection = asyncio.get_running_loop().create_future()
+            self.send(Collect())
+        try:
+            async with asyncio.timeout(COLLECT_SECONDS):
+                return await asyncio.shield(self._collection)
+        except TimeoutError:
+            return Collected(error=f"the model's process did not answer within {COLLECT_SECONDS:g} s")
 
     def kill(self, reason: str) -> None:
         """End the child at once, for a reason that `run` returns."""
@@ -202,8 +227,12 @@ class Session:
                 self.kill(error)
             case HealthResult():
                 self._answer(event)
+            case Collected():
+                self._hand_over(event)
             case Log():
                 self._log(event)
+            case SpanReport():
+                self._reports.take(event)
             case _:
                 self._runs.take(event)
         await self._make_room()
@@ -231,6 +260,11 @@ class Session:
         if self._health:
             self._health.set_result(result)
             self._health = None
+
+    def _hand_over(self, collected: Collected) -> None:
+        if self._collection:
+            self._collection.set_result(collected)
+            self._collection = None
 
 
 def _describe(status: int) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 from server.errors import WorkerError
 from server.schema.signature import Interface, Mode
+from server.tracing import Tracing, carrier, fail
 from server.worker.backend import Backend, WorkerState
 from server.worker.backoff import Backoff
 from server.worker.dispatch import Dispatcher
+from server.worker.measurements import Measurements
 from server.worker.messages import HealthResult, Loaded, Ready
 from server.worker.process import WorkerProcess
 from server.worker.session import Session
@@ -38,6 +43,7 @@ class Worker(Backend):
         cancel_grace: seconds that a canceled prediction may take to end. Then the child is killed and replaced.
         device: what the logs and `/health-check` call it, where there are several.
         dispatcher: where predictions wait; `None` gives it a queue of its own.
+        tracing: where spans go; `None` makes none.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Worker(Backend):
         cancel_grace: float = 10.0,
         device: str | None = None,
         dispatcher: Dispatcher | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(dispatcher or Dispatcher())
         self._arguments = ["--directory", str(directory.absolute()), "--mode", mode]
@@ -64,6 +71,7 @@ class Worker(Backend):
         self._environment = environment
         self.device = device
         self._setup_timeout = setup_timeout
+        self._tracing = tracing or Tracing()
 
         self._state = WorkerState.STARTING
         self._setup = Setup()
@@ -71,9 +79,12 @@ class Worker(Backend):
         self._loaded_interface: Interface | None = None
         self._has_been_ready = False
         self._restarts = 0
+        self._setups: Counter[str] = Counter()
+        self._measurements = Measurements()
 
         self._runs = self._dispatcher.open(cancel_grace)
         self._session: Session | None = None
+        self._setup_span: Span = INVALID_SPAN
         self._supervision: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._is_loaded = asyncio.Event()
@@ -95,6 +106,11 @@ class Worker(Backend):
         return self._setup.report
 
     @property
+    def setup_seconds(self) -> float:
+        """How long that has taken."""
+        return self._setup.seconds
+
+    @property
     def concurrency(self) -> int:
         """How many predictions run at once; 1 until `loaded` returns, unless given."""
         return self._concurrency
@@ -108,6 +124,16 @@ class Worker(Backend):
     def restarts(self) -> int:
         """How many children have been replaced."""
         return self._restarts
+
+    @property
+    def setups(self) -> Mapping[str, int]:
+        """How many attempts to set the model up have `succeeded` and `failed`."""
+        return self._setups
+
+    @property
+    def measurements(self) -> Measurements:
+        """What was measured in the child when `measure` last had an answer."""
+        return self._measurements
 
     @property
     def running(self) -> int:
@@ -151,6 +177,13 @@ class Worker(Backend):
         """
         return await self._require_ready().healthcheck()
 
+    async def measure(self) -> None:
+        """Ask the child for `measurements`, in whatever state it is; takes a second at most."""
+        if self._session:
+            self._measurements.take(await self._session.collect(), self.device)
+        else:
+            self._measurements.miss()
+
     async def stop(self, grace: float) -> None:
         """Take no more predictions, let those that run end, and end the child and all that it has started.
 
@@ -191,6 +224,7 @@ class Worker(Backend):
                 return
             if self._setup.report.status == "starting":
                 self._setup.fail(reason)
+                self._setups["failed"] += 1
             if not self._has_been_ready:
                 self._set_state(WorkerState.SETUP_FAILED)
                 self._tell(logging.ERROR, "Setup failed", seconds=self._setup.seconds, reason=reason)
@@ -206,10 +240,14 @@ class Worker(Backend):
     async def _live(self, backoff: Backoff) -> str:
         """One child's life; returns why it ended."""
         reason = "The server was stopped before the prediction had ended."
+        self._setup_span = self._tracing.start(
+            "cog.setup", **({"darkroom__device": self.device} if self.device else {})
+        )
         try:
-            process = await WorkerProcess.start(self._arguments, self._environment)
+            traced = [word for item in carrier(self._setup_span).items() for word in (f"--{item[0]}", item[1])]
+            process = await WorkerProcess.start([*self._arguments, *traced], self._environment)
             session = self._session = Session(
-                process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device
+                process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device, self._tracing
             )
             self._tell(logging.INFO, "Setup started", pid=process.pid)
             if self._stopping.is_set():
@@ -221,6 +259,9 @@ class Worker(Backend):
             reason = f"The worker process could not be started: {error}"
         finally:
             self._session = None
+            if self._setup_span.is_recording():
+                fail(self._setup_span, "setup_failed")
+                self._setup_span.end()
             if self._state is WorkerState.READY:
                 self._set_state(WorkerState.STARTING)
             self._runs.fail_running(reason)
@@ -245,7 +286,9 @@ class Worker(Backend):
                     "The inputs or the output of the predictor have changed. Restart the server to offer them.",
                 )
             self._has_been_ready = True
+            self._setups["succeeded"] += 1
             self._tell(logging.INFO, "Setup finished", seconds=self._setup.seconds)
+            self._setup_span.end()
             self._runs.attach(self._session, self._concurrency)
             self._set_state(WorkerState.READY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import json
 import weakref
 from collections.abc import Callable, Iterator
@@ -133,6 +134,17 @@ async def test_the_embedded_model_with_its_own_lora() -> None:
     [styled] = [picture async for picture in engine.generate(with_lora)]
     assert np.asarray(plain.image).tobytes() != np.asarray(styled.image).tobytes()
     engine.close()
+
+
+async def test_the_files_are_in_the_metadata_by_their_digests(lora: Made, engines: Engines) -> None:
+    paths = [lora("stable-diffusion", seed) for seed in (1, 2, 3)]
+    loras = tuple(Lora(str(path), scale) for path, scale in zip(paths, (0.7, 1.0, 0.0), strict=True))
+    asked = PictureRequest(prompt="a cat", seed=1, num_inference_steps=1, width=64, height=64, loras=loras, inputs={})
+    [picture] = [picture async for picture in engines("stable-diffusion").generate(asked)]
+    assert picture.metadata
+    told = [(used.source, used.scale, used.sha256) for used in picture.metadata.loras]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert told == [(str(paths[0]), 0.7, digests[0]), (str(paths[1]), 1.0, digests[1])]
 
 
 async def test_requests_at_the_same_time_get_what_they_get_alone(lora: Made, engines: Engines) -> None:

@@ -79,7 +79,7 @@ def test_other_forms_work_after_a_step_down(tiny: Tiny, tmp_path: Path) -> None:
 def test_what_fits_in_no_step_is_told(tiny: Tiny) -> None:
     loaded = Engine(str(tiny("stable-diffusion")))
     with short_until(loaded, Step(Step.BY_LAYER)) as called:
-        loaded.pipeline.unet.conv_in.register_forward_pre_hook(_out_of_memory)  # type: ignore[attr-defined]
+        loaded.pipeline.unet.conv_in.register_forward_pre_hook(_out_of_memory)
         with pytest.raises(OutOfMemory):
             loaded.warm_up()
     assert set(called) == set(Step)
@@ -87,7 +87,7 @@ def test_what_fits_in_no_step_is_told(tiny: Tiny) -> None:
 
 def test_another_error_moves_nothing(tiny: Tiny) -> None:
     loaded = Engine(str(tiny("stable-diffusion")))
-    hook = loaded.pipeline.unet.conv_in.register_forward_pre_hook(_fail)  # type: ignore[attr-defined]
+    hook = loaded.pipeline.unet.conv_in.register_forward_pre_hook(_fail)
     with pytest.raises(ArithmeticError):
         loaded.warm_up()
     hook.remove()

@@ -9,6 +9,7 @@ from cog import BasePredictor, Input, Path, Secret
 from PIL import Image
 
 from server.diffusion import Metadata, OutputFolders, Provenance, record_inputs, save
+from server.diffusion.metadata import UsedLora
 
 
 class Predictor(BasePredictor):
@@ -35,7 +36,9 @@ class Predictor(BasePredictor):
     ) -> list[Path]:
         given = {name: value for name, value in locals().items() if name != "self"}
         inputs = record_inputs(given)
-        files = [image, *styles, self.model]
+        lora = Path(lora_weights) if Path(lora_weights).is_file() else None
+        loras = (UsedLora(lora_weights, 1.0, hashlib.sha256(lora.read_bytes()).hexdigest()),) if lora else ()
+        files = [image, *styles, self.model, lora]
         contents = b"".join(file.read_bytes() for file in files if file)
         secret = token.get_secret_value() if token else None
         paths = []
@@ -54,6 +57,7 @@ class Predictor(BasePredictor):
                     inputs=inputs,
                     index=index,
                     num_inference_steps=num_inference_steps,
+                    loras=loras,
                     edited=image is not None,
                 )
                 path = folder / f"out-{index}.{output_format}"
