@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.schema.bodies import bodies
+from server.schema.examples import with_examples
 from server.schema.operations import paths
 from server.schema.signature import Display, InputField, Kind, Mode, OutputType, Signature, ValueType
 from server.schema.trainings import in_trainings
@@ -43,11 +44,11 @@ def openapi_document(
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     if predict := signatures.get(Mode.PREDICT):
-        operations |= _paths(predict, predict.streaming)
+        operations |= with_examples(_paths(predict, predict.streaming), predict.inputs)
         schemas |= component_schemas(predict)
     if train := signatures.get(Mode.TRAIN):
         # What is there for both, such as the health, is told as it is where the model predicts.
-        operations = in_trainings(_paths(train, streaming=False)) | operations
+        operations = with_examples(in_trainings(_paths(train, streaming=False)), train.inputs) | operations
         schemas = _training_schemas(train, taken=schemas) | schemas
     return {"openapi": "3.0.2", "info": info, "paths": operations, "components": {"schemas": schemas}}
 
