@@ -1,4 +1,4 @@
-"""The page at `/docs`, with the model that ships inside: its first example runs as it stands, and nobody else is asked."""
+"""The page at `/docs`, with the model that ships inside: its first example runs as it stands. Nobody else is asked."""
 
 from __future__ import annotations
 
