@@ -1,4 +1,4 @@
-"""What to do where a model needs torchvision, which some processors of pictures do, and which is no requirement of ours.
+"""What to do where a model needs torchvision: some processors of pictures do, and it is no requirement of ours.
 
 It is built for one torch: that of PyPI does not load beside a torch of another index, such as that for CPUs.
 """

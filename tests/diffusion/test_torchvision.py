@@ -47,11 +47,8 @@ def test_the_command_is_for_the_torch_that_is_there(version: str, command: str) 
 
 def test_one_that_does_not_load_counts_too() -> None:
     """As torch words it where that of PyPI lies beside a torch for CPUs, and as diffusers wraps it."""
-    try:
-        try:
-            raise RuntimeError("operator torchvision::nms does not exist")
-        except RuntimeError as error:
-            raise RuntimeError("Failed to import diffusers.pipelines because of the following error") from error
-    except RuntimeError as error:
-        assert lacks_torchvision(error)
+    inner = RuntimeError("operator torchvision::nms does not exist")
+    outer = RuntimeError("Failed to import diffusers.pipelines because of the following error")
+    outer.__cause__ = inner
+    assert lacks_torchvision(outer)
     assert not lacks_torchvision(ValueError("a file is missing"))
