@@ -15,12 +15,14 @@ from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
 from server.api.health import health_routes
 from server.api.history import history_routes
+from server.api.metrics import RequestMetrics, metrics_routes
 from server.api.playground import Playground
 from server.api.predictions import prediction_routes
 from server.api.replicate import replicate_routes
 from server.api.responses import install_error_responses
 from server.launch import create_backend
 from server.manifest import Manifest
+from server.metrics import Metrics
 from server.readiness import ready_file, ready_path
 from server.schema.signature import Mode
 from server.service.client import USER_AGENT, http_client
@@ -51,10 +53,11 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     tracing = open_tracing(with_prompts=settings.log_prompts)
     backend = create_backend(settings, manifest, tracing)
     slots = Slots(lambda: backend.concurrency, settings.queue_size)
+    metrics = _metrics(slots)
     backend.watch(slots.admit)
     client = http_client(settings.user_agent or USER_AGENT)
     outputs = Uploads(settings.upload_url, client) if settings.upload_url else DataUrls()
-    webhooks = Webhooks(client, settings.webhook_auth_token, settings.webhook_interval)
+    webhooks = Webhooks(client, settings.webhook_auth_token, settings.webhook_interval, metrics=metrics)
     history = _history(settings, manifest)
     service = PredictionService(
         backend,
@@ -62,6 +65,7 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         outputs,
         client,
         history,
+        metrics,
         max_file_bytes=settings.max_file_bytes,
         stream_history=settings.stream_history,
         tracing=tracing,
@@ -96,16 +100,27 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
     app.state.drain = drain
     app.state.shutdown = lambda: signal.raise_signal(signal.SIGTERM)
     install_error_responses(app)
+    app.add_middleware(RequestMetrics, metrics=metrics)
     playground = Playground(settings.upload_url)
     app.include_router(discovery_routes(playground, trains=manifest.trainer is not None))
     app.include_router(playground.routes())
     app.include_router(health_routes(backend, slots, lambda: app.state.shutdown()))
+    app.include_router(metrics_routes(metrics, backend))
     app.include_router(docs_routes(backend))
     for mode in Mode:
         app.include_router(prediction_routes(service, webhooks, settings.max_request_bytes, settings.stream_any, mode))
         app.include_router(history_routes(history, service.ahead, mode))
     app.include_router(replicate_routes(service, webhooks, history, settings.max_request_bytes))
     return app
+
+
+def _metrics(slots: Slots) -> Metrics:
+    metrics = Metrics()
+    metrics.running.set_function(lambda: slots.running)
+    metrics.places.set_function(lambda: slots.capacity)
+    metrics.queued.set_function(lambda: slots.waiting)
+    metrics.queue_places.set_function(lambda: slots.queue_size)
+    return metrics
 
 
 def _telemetry(tracing: Tracing) -> TelemetryConfig:

@@ -21,7 +21,7 @@ from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_PROBES = ("/health-check", "/livez", "/readyz")
+_PROBES = ("/health-check", "/livez", "/metrics", "/readyz")
 
 
 def listen(settings: Settings, manifest: Manifest) -> None:

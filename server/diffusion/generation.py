@@ -20,6 +20,7 @@ from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import OutOfMemory, PicturesWithheld
 from server.diffusion.memory import is_shortage
 from server.diffusion.metadata import Metadata
+from server.diffusion.metrics import count_image
 from server.diffusion.planning import Plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress, Progress
@@ -109,6 +110,7 @@ class Generation:
         try:
             for index, task in enumerate(tasks):
                 picture = await task
+                count_image()
                 self._report(picture, index)
                 withheld += picture.withheld
                 yield picture

@@ -15,6 +15,7 @@ from server.diffusion.clock import Clock
 from server.diffusion.fatal import end_process, is_fatal
 from server.diffusion.gates import Gate
 from server.diffusion.memory import Memory, is_shortage
+from server.diffusion.metrics import count_pass
 from server.diffusion.recordings import Recordings
 from server.diffusion.rows import NotRows, Rows, join, split
 from server.diffusion.shortage import attempts
@@ -151,6 +152,7 @@ class Passes:
         for made in self._clock.reports():
             # What is left began when this ended.
             self._due = time.perf_counter() + self._last_seconds
+            count_pass(made)
             if self.on_pass:
                 self.on_pass(made)
         return self._clock.running > 1 or (self._clock.running == 1 and time.perf_counter() < self._due - _LEAD_SECONDS)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from server.discretion import without_secrets
+from server.metrics import Metrics
 from server.service.client import discard_body, send_following
 from server.tracing import answered, carrier, client_span
 
@@ -28,12 +29,16 @@ class Delivery:
 
     Args:
         client: what to send with.
+        metrics: where it is counted how attempts end.
         retry_delays: seconds to wait before each further attempt.
     """
 
-    def __init__(self, client: httpx.AsyncClient, retry_delays: Sequence[float] = RETRY_DELAYS) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, metrics: Metrics, retry_delays: Sequence[float] = RETRY_DELAYS
+    ) -> None:
         self._client = client
         self._retry_delays = retry_delays
+        self._metrics = metrics
         self._held_bytes = 0
 
     async def attempt(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> int | None:
@@ -54,8 +59,10 @@ class Delivery:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             # The text of any other may quote a URL.
             reason = str(error) if isinstance(error, httpx.HTTPError) else ""
+            self._metrics.webhooks.labels("unanswered").inc()
             _tell(logging.WARNING, "Webhook got no answer", url, reason=reason or type(error).__name__)
             return None
+        self._metrics.webhooks.labels("delivered" if response.is_success else "rejected").inc()
         if response.is_success:
             _tell(logging.DEBUG, "Webhook delivered", url, status=response.status_code)
         else:
@@ -65,18 +72,24 @@ class Delivery:
     async def insist(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> None:
         """POST, and again after each delay while no answer comes or one that says to try later: 429, 500, 502, 503 or
         504. Where too much waits to be tried again already, there is one attempt only."""
-        if not _try_again(await self.attempt(url, headers, body)):
-            return
+        status = await self.attempt(url, headers, body)
+        if _is_temporary(status):
+            status = await self._try_again(url, headers, body)
+        if status is None or not httpx.codes.is_success(status):
+            self._metrics.webhooks_lost.inc()
+
+    async def _try_again(self, url: httpx.URL, headers: Mapping[bytes, bytes], body: bytes) -> int | None:
         if self._held_bytes + len(body) > _MOST_HELD_BYTES:
             _tell(logging.ERROR, "Webhook given up: too many others wait to be tried again", url, attempts=1)
-            return
+            return None
         self._held_bytes += len(body)
         try:
             for delay in self._retry_delays:
                 await asyncio.sleep(delay)
-                if not _try_again(await self.attempt(url, headers, body)):
-                    return
+                if not _is_temporary(status := await self.attempt(url, headers, body)):
+                    return status
             _tell(logging.ERROR, "Webhook given up", url, attempts=1 + len(self._retry_delays))
+            return None
         finally:
             self._held_bytes -= len(body)
 
@@ -89,7 +102,7 @@ def _continued(headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     return others | {name.encode(): value.encode() for name, value in ours.items()}
 
 
-def _try_again(status: int | None) -> bool:
+def _is_temporary(status: int | None) -> bool:
     return status is None or status in _RETRIED_STATUSES
 
 

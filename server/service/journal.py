@@ -72,10 +72,15 @@ def ended(prediction: Prediction, input: Mapping[str, Any], end: TerminalEvent) 
         predict_seconds=round(prediction.metrics["predict_time"], 3),
         outputs=_number_of_outputs(prediction),
         refused=prediction.fault.input if prediction.fault else None,
-        warnings=[warning["code"] for warning in warnings] or None,
+        warnings=warning_codes(prediction) or None,
         exception=_joined(trace, prediction.input),
         private=private,
     )
+
+
+def warning_codes(prediction: Prediction) -> list[str]:
+    """The codes of its warnings, as the model chose them."""
+    return [warning["code"] for warning in _warnings(prediction)]
 
 
 def told_error(prediction: Prediction, input: Mapping[str, Any]) -> str | None:

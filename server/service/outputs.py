@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -35,17 +35,16 @@ class Outputs(Protocol):
         """
 
 
-def has_files(value: Any) -> bool:
-    """Whether there is a `LocalFile` in a JSON tree."""
+def files_in(value: Any) -> Iterator[LocalFile]:
+    """Each `LocalFile` in a JSON tree."""
     match value:
         case LocalFile():
-            return True
+            yield value
         case list():
-            return any(map(has_files, value))
+            for item in value:
+                yield from files_in(item)
         case dict():
-            return any(map(has_files, value.values()))
-        case _:
-            return False
+            yield from files_in(list(value.values()))
 
 
 class DataUrls:
@@ -59,7 +58,7 @@ class DataUrls:
         Raises:
             OutputError: a file cannot be read.
         """
-        return await in_thread(_as_data_urls, value) if has_files(value) else value
+        return await in_thread(_as_data_urls, value) if any(files_in(value)) else value
 
 
 class Uploads:
@@ -90,7 +89,7 @@ class Uploads:
         Raises:
             OutputError: a file cannot be read, or the server did not take it; the other uploads are stopped.
         """
-        if not has_files(value):
+        if not any(files_in(value)):
             return value
         items = value if isinstance(value, list) else [value]
         turn = asyncio.Semaphore(_AT_ONCE)

@@ -11,6 +11,7 @@ import httpx
 from structlog.contextvars import bind_contextvars
 
 from server.errors import NotReady, PredictionExists, ShuttingDown
+from server.metrics import Metrics
 from server.prediction import Prediction
 from server.schema.signature import Interface, Mode
 from server.schema.validation import InputValidator, ValidInput
@@ -42,6 +43,7 @@ class PredictionService:
         outputs: where files that come out go.
         client: fetches files that go in.
         history: who is told what becomes of them.
+        metrics: where they are counted.
         max_file_bytes: the largest such file.
         stream_history: how many updates are kept for readers who come late.
         tracing: where spans go; `None` makes none.
@@ -54,6 +56,7 @@ class PredictionService:
         outputs: Outputs,
         client: httpx.AsyncClient,
         history: History,
+        metrics: Metrics,
         *,
         max_file_bytes: int,
         stream_history: int,
@@ -62,9 +65,10 @@ class PredictionService:
         self._backend = backend
         self._slots = slots
         self._history = history
+        self._metrics = metrics
         self._stream_history = stream_history
         self._tracing = tracing or Tracing()
-        self._runner = JobRunner(backend, slots, outputs, client, max_file_bytes)
+        self._runner = JobRunner(backend, slots, outputs, client, metrics, max_file_bytes)
         self._jobs: dict[str, Job] = {}
         # The ids of predictions that have ended so, the latest last.
         self._canceled: dict[str, None] = {}
@@ -230,6 +234,7 @@ class PredictionService:
                 try:
                     job.apply(end)
                     journal.ended(job.prediction, job.entry.input, end)
+                    self._metrics.count_end(job.prediction, journal.warning_codes(job.prediction))
                     spans.ended(current, self._tracing, job.prediction, job.entry.input)
                 finally:
                     job.ended.set()

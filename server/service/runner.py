@@ -13,14 +13,16 @@ from typing import Any
 import httpx
 import msgspec
 
-from server.errors import DarkroomError, InvalidRequest, WorkerError, WrongMode
+from server.errors import DarkroomError, InputFileError, InvalidRequest, OutputError, WorkerError, WrongMode
+from server.metrics import Metrics
 from server.schema.signature import Signature
 from server.schema.validation import InputValidator
 from server.service import journal, spans
 from server.service.inputs import fetch_inputs
 from server.service.job import Interrupted, Job
-from server.service.outputs import Outputs, has_files
+from server.service.outputs import Outputs, files_in
 from server.service.slots import Slots
+from server.service.threads import in_thread
 from server.tracing import carrier, span
 from server.worker.backend import Backend
 from server.worker.messages import (
@@ -49,16 +51,24 @@ class JobRunner:
         slots: who may run.
         outputs: where files that come out go.
         client: fetches files that go in.
+        metrics: where files and waits are counted.
         max_file_bytes: the largest such file.
     """
 
     def __init__(
-        self, backend: Backend, slots: Slots, outputs: Outputs, client: httpx.AsyncClient, max_file_bytes: int
+        self,
+        backend: Backend,
+        slots: Slots,
+        outputs: Outputs,
+        client: httpx.AsyncClient,
+        metrics: Metrics,
+        max_file_bytes: int,
     ) -> None:
         self._backend = backend
         self._slots = slots
         self._outputs = outputs
         self._client = client
+        self._metrics = metrics
         self._max_file_bytes = max_file_bytes
 
     async def run(self, job: Job) -> TerminalEvent:
@@ -91,6 +101,7 @@ class JobRunner:
             await job.interruptible(self._turn(job))
             # As in Cog, before its files are fetched.
             job.start()
+            self._metrics.count_start(job.prediction)
             command = await job.interruptible(self._prepare(job, folder))
         except Interrupted:
             return Canceled(job.prediction.id, 0.0)
@@ -112,7 +123,12 @@ class JobRunner:
         outputs.mkdir()
         with spans.stage("prepare_input", prediction):
             served, given = self._check_mode(job)
-            values = await fetch_inputs(given, served, inputs, self._client, self._max_file_bytes)
+            try:
+                values = await fetch_inputs(given, served, inputs, self._client, self._max_file_bytes)
+            except InputFileError:
+                self._metrics.input_files.labels("failed").inc()
+                raise
+            await in_thread(self._metrics.count_inputs, list(files_in(values)))
         return Predict(prediction.id, values, str(outputs), prediction.context)
 
     def _check_mode(self, job: Job) -> tuple[Signature, dict[str, Any]]:
@@ -174,11 +190,15 @@ class JobRunner:
                 self._give_up(job, "The server could not take in what the model put out; its log says why.")
 
     async def _take(self, job: Job, event: Log | Output | Metric) -> None:
-        if isinstance(event, Output) and has_files(event.value):
+        if isinstance(event, Output) and (files := list(files_in(event.value))):
             try:
                 value = await job.interruptible(self._publish(job, event))
             except Interrupted:
                 return
+            except OutputError:
+                self._metrics.output_files.labels("failed").inc(len(files))
+                raise
+            await in_thread(self._metrics.count_outputs, files)
             event = msgspec.structs.replace(event, value=value)
         job.apply(event)
 

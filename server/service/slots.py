@@ -27,20 +27,33 @@ class Slots:
     Args:
         capacity: tells how many predictions may run at once; whoever makes that change calls `admit`.
         queue_size: how many may wait beyond those.
+
+    Attributes:
+        queue_size: as given.
     """
 
     def __init__(self, capacity: Callable[[], int], queue_size: int) -> None:
+        self.queue_size = queue_size
         self._capacity = capacity
-        self._queue_size = queue_size
         self._holding: set[Place] = set()
         # A dict, for its order and because anyone may leave from the middle.
         self._waiting: dict[Place, None] = {}
         self._mean_seconds = 1.0
 
     @property
+    def capacity(self) -> int:
+        """How many predictions may run at once now."""
+        return self._capacity()
+
+    @property
+    def running(self) -> int:
+        """How many have a slot."""
+        return len(self._holding)
+
+    @property
     def busy(self) -> bool:
         """Whether every slot is taken."""
-        return len(self._holding) >= self._capacity()
+        return self.running >= self.capacity
 
     @property
     def waiting(self) -> int:
@@ -54,8 +67,8 @@ class Slots:
             AtCapacity: no slot is free and there is no queue.
             QueueFull: no slot is free and the queue is full.
         """
-        if self.busy and self.waiting >= self._queue_size:
-            if self._queue_size == 0:
+        if self.busy and self.waiting >= self.queue_size:
+            if self.queue_size == 0:
                 raise AtCapacity("At capacity - all prediction slots busy")
             raise QueueFull(self.waiting, retry_after=self._seconds_to_next())
         place = Place()
@@ -89,4 +102,4 @@ class Slots:
             place._admitted.set()
 
     def _seconds_to_next(self) -> int:
-        return max(1, math.ceil(self._mean_seconds / max(1, self._capacity())))
+        return max(1, math.ceil(self._mean_seconds / max(1, self.capacity)))

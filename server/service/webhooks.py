@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from server.metrics import Metrics
 from server.prediction import Prediction, WebhookEvent
 from server.service.client import http_url
 from server.service.delivery import RETRY_DELAYS, Delivery
@@ -38,6 +39,7 @@ class Webhooks:
         token: sent as `Authorization: Bearer`, unless it is `None`.
         interval: seconds, 0 or more, that must have passed since any webhook before one is sent for logs alone.
         retry_delays: seconds to wait before each further attempt at a final webhook.
+        metrics: where deliveries are counted; `None` is nowhere that anybody looks.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Webhooks:
         token: str | None = None,
         interval: float = 0.5,
         retry_delays: Sequence[float] = RETRY_DELAYS,
+        metrics: Metrics | None = None,
     ) -> None:
-        self._delivery = Delivery(client, retry_delays)
+        self._delivery = Delivery(client, metrics or Metrics(), retry_delays)
         self._token = token
         self._interval = interval
         self._tasks: set[asyncio.Task[None]] = set()

@@ -19,6 +19,7 @@ from server.schema.inspect import concurrency_of, inspect_predictor, prediction_
 from server.schema.narrowing import narrow
 from server.schema.signature import Interface, Mode
 from server.tracing import Tracing, continued, span
+from server.worker import collection
 from server.worker.connection import ChildConnection
 from server.worker.executors import ConcurrentExecutor, Executor, SerialExecutor
 from server.worker.failure import summarize, trace_text
@@ -31,6 +32,7 @@ from server.worker.logs import Logs
 from server.worker.messages import (
     AnyCommand,
     Cancel,
+    Collect,
     Healthcheck,
     HealthResult,
     Loaded,
@@ -86,6 +88,7 @@ class Child:
             The exit status of the process: 0, or 1 where the predictor could not be set up.
         """
         self._logs.install()
+        collection.install()
         threading.Thread(target=self._listen, name="darkroom-listener", daemon=True).start()
         try:
             with closing(asyncio.Runner()) as loops:
@@ -159,6 +162,8 @@ class Child:
                 self._executor.cancel(found)
             case Healthcheck(id=id_):
                 threading.Thread(target=self._check, args=(id_,), name="darkroom-healthcheck", daemon=True).start()
+            case Collect():
+                collection.answer(self._connection)
             case Shutdown() if self._executor:
                 self._executor.stop()
             case Shutdown():

@@ -86,6 +86,10 @@ class Healthcheck(Command, frozen=True):
     id: str
 
 
+class Collect(Command, frozen=True):
+    """Tell what is measured, even while the model works. One answer at a time: ask again only once it is there."""
+
+
 class Shutdown(Command, frozen=True):
     """Finish what runs, then exit with status 0."""
 
@@ -171,6 +175,39 @@ class HealthResult(Event, frozen=True):
     error: str | None = None
 
 
+class MetricSample(Struct, frozen=True, array_like=True):
+    """One number of a `MetricFamily`; `name` is the family's, with the suffix that its kind asks for."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class MetricFamily(Struct, frozen=True, array_like=True):
+    """What is measured under one name, as Prometheus clients tell it.
+
+    Attributes:
+        name: without the suffix of its samples.
+        help: what it is, a sentence.
+        type: a word of OpenMetrics, such as `counter`.
+        unit: which `name` ends with; empty where it has none.
+        samples: its numbers.
+    """
+
+    name: str
+    help: str
+    type: str
+    unit: str
+    samples: list[MetricSample]
+
+
+class Collected(Event, frozen=True):
+    """The answer to `Collect`; where that failed, `error` says why, in one line."""
+
+    families: list[MetricFamily] = []
+    error: str | None = None
+
+
 class SpanEvent(Struct, frozen=True):
     """Something that happened during a span; `time` is in nanoseconds since 1970."""
 
@@ -250,10 +287,8 @@ class Canceled(Event, frozen=True):
     predict_time: float
 
 
-AnyCommand = Predict | Cancel | Healthcheck | Shutdown
-AnyEvent = (
-    Loaded | Ready | SetupFailed | Log | Output | Metric | HealthResult | SpanReport | Succeeded | Failed | Canceled
-)
+AnyCommand = Predict | Cancel | Healthcheck | Collect | Shutdown
 TerminalEvent = Succeeded | Failed | Canceled
 PredictionEvent = Log | Output | Metric | TerminalEvent
 """The events that `Worker.run` yields: any number of the first three, then exactly one of the last three."""
+AnyEvent = Loaded | Ready | SetupFailed | HealthResult | Collected | SpanReport | PredictionEvent

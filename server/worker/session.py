@@ -16,6 +16,8 @@ from server.tracing import Tracing
 from server.worker.console import Console
 from server.worker.messages import (
     AnyEvent,
+    Collect,
+    Collected,
     Command,
     Healthcheck,
     HealthResult,
@@ -38,6 +40,9 @@ HEALTHCHECK_SECONDS = 6.0
 
 STABLE_SECONDS = 10.0
 """A child that was ready this long has proved to work."""
+
+COLLECT_SECONDS = 1.0
+"""How long a child may take to tell what is measured in it. It needs milliseconds, and Prometheus waits for 10 s."""
 
 _EXIT_SECONDS = 2.0
 """How much later than its connection a child's process may end, and the other way round."""
@@ -95,6 +100,7 @@ class Session:
         self._has_healthcheck = False
         self._health_ids = itertools.count()
         self._health: asyncio.Future[HealthResult] | None = None
+        self._collection: asyncio.Future[Collected] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -134,6 +140,7 @@ class Session:
             self._process.close()
             self._reports.end()
             self._answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
+            self._hand_over(Collected(error="the model's process has ended"))
         if not receiving.cancelled():
             receiving.result()
         return self._reason or _describe(exited.result())
@@ -163,6 +170,17 @@ class Session:
                 return await asyncio.shield(self._health)
         except TimeoutError:
             return HealthResult("", ok=False, error="Healthcheck error: the model's process does not answer")
+
+    async def collect(self) -> Collected:
+        """What is measured in the child. Who asks meanwhile gets the same answer."""
+        if self._collection is None:
+            self._collection = asyncio.get_running_loop().create_future()
+            self.send(Collect())
+        try:
+            async with asyncio.timeout(COLLECT_SECONDS):
+                return await asyncio.shield(self._collection)
+        except TimeoutError:
+            return Collected(error=f"the model's process did not answer within {COLLECT_SECONDS:g} s")
 
     def kill(self, reason: str) -> None:
         """End the child at once, for a reason that `run` returns."""
@@ -209,6 +227,8 @@ class Session:
                 self.kill(error)
             case HealthResult():
                 self._answer(event)
+            case Collected():
+                self._hand_over(event)
             case Log():
                 self._log(event)
             case SpanReport():
@@ -240,6 +260,11 @@ class Session:
         if self._health:
             self._health.set_result(result)
             self._health = None
+
+    def _hand_over(self, collected: Collected) -> None:
+        if self._collection:
+            self._collection.set_result(collected)
+            self._collection = None
 
 
 def _describe(status: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from server.tracing import Tracing, carrier, fail
 from server.worker.backend import Backend, WorkerState
 from server.worker.backoff import Backoff
 from server.worker.dispatch import Dispatcher
+from server.worker.measurements import Measurements
 from server.worker.messages import HealthResult, Loaded, Ready
 from server.worker.process import WorkerProcess
 from server.worker.session import Session
@@ -77,6 +79,8 @@ class Worker(Backend):
         self._loaded_interface: Interface | None = None
         self._has_been_ready = False
         self._restarts = 0
+        self._setups: Counter[str] = Counter()
+        self._measurements = Measurements()
 
         self._runs = self._dispatcher.open(cancel_grace)
         self._session: Session | None = None
@@ -102,6 +106,11 @@ class Worker(Backend):
         return self._setup.report
 
     @property
+    def setup_seconds(self) -> float:
+        """How long that has taken."""
+        return self._setup.seconds
+
+    @property
     def concurrency(self) -> int:
         """How many predictions run at once; 1 until `loaded` returns, unless given."""
         return self._concurrency
@@ -115,6 +124,16 @@ class Worker(Backend):
     def restarts(self) -> int:
         """How many children have been replaced."""
         return self._restarts
+
+    @property
+    def setups(self) -> Mapping[str, int]:
+        """How many attempts to set the model up have `succeeded` and `failed`."""
+        return self._setups
+
+    @property
+    def measurements(self) -> Measurements:
+        """What was measured in the child when `measure` last had an answer."""
+        return self._measurements
 
     @property
     def running(self) -> int:
@@ -158,6 +177,13 @@ class Worker(Backend):
         """
         return await self._require_ready().healthcheck()
 
+    async def measure(self) -> None:
+        """Ask the child for `measurements`, in whatever state it is; takes a second at most."""
+        if self._session:
+            self._measurements.take(await self._session.collect(), self.device)
+        else:
+            self._measurements.miss()
+
     async def stop(self, grace: float) -> None:
         """Take no more predictions, let those that run end, and end the child and all that it has started.
 
@@ -198,6 +224,7 @@ class Worker(Backend):
                 return
             if self._setup.report.status == "starting":
                 self._setup.fail(reason)
+                self._setups["failed"] += 1
             if not self._has_been_ready:
                 self._set_state(WorkerState.SETUP_FAILED)
                 self._tell(logging.ERROR, "Setup failed", seconds=self._setup.seconds, reason=reason)
@@ -259,6 +286,7 @@ class Worker(Backend):
                     "The inputs or the output of the predictor have changed. Restart the server to offer them.",
                 )
             self._has_been_ready = True
+            self._setups["succeeded"] += 1
             self._tell(logging.INFO, "Setup finished", seconds=self._setup.seconds)
             self._setup_span.end()
             self._runs.attach(self._session, self._concurrency)

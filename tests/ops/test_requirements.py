@@ -66,7 +66,8 @@ def test_both_files_agree() -> None:
 
 
 def test_nothing_of_cuda_is_pinned() -> None:
-    names = pins("requirements.txt").keys()
+    # It asks the driver, and brings no library: a few files of Python.
+    names = pins("requirements.txt").keys() - {"nvidia-ml-py"}
     assert [name for name in names if name.startswith(("nvidia-", "cuda-", "triton"))] == []
 
 

@@ -21,6 +21,7 @@ from server.errors import (
     QueueFull,
     ShuttingDown,
 )
+from server.metrics import Metrics
 from server.prediction import Prediction, Status
 from server.service.client import http_client
 from server.service.outputs import DataUrls, Outputs
@@ -81,6 +82,7 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
                 outputs or DataUrls(),
                 client,
                 History(None, 0),
+                Metrics(),
                 max_file_bytes=1 << 20,
                 stream_history=1024,
             )

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.metrics import Metrics
 from server.prediction import Prediction, WebhookEvent
 from server.service.client import USER_AGENT, http_client
 from server.service.delivery import RETRY_DELAYS, Delivery
@@ -377,11 +378,15 @@ async def test_no_more_is_held_for_further_attempts_than_fits_in_memory(
 ) -> None:
     monkeypatch.setattr("server.service.delivery._MOST_HELD_BYTES", 10)
     async with running_peer(statuses("503 X")) as peer:
-        await Delivery(client, SHORT_DELAYS).insist(httpx.URL(peer.url), {}, b"12345678901")
+        metrics = Metrics()
+        delivery = Delivery(client, metrics, SHORT_DELAYS)
+        await delivery.insist(httpx.URL(peer.url), {}, b"12345678901")
         assert len(peer.requests) == 1
         assert "too many others wait" in caplog.text
-        await Delivery(client, SHORT_DELAYS).insist(httpx.URL(peer.url), {}, b"1234567890")
+        await delivery.insist(httpx.URL(peer.url), {}, b"1234567890")
         assert len(peer.requests) == 1 + 13
+    assert metrics.registry.get_sample_value("darkroom_webhook_requests_total", {"result": "rejected"}) == 1 + 13
+    assert metrics.registry.get_sample_value("darkroom_webhooks_given_up_total") == 2
 
 
 @pytest.mark.parametrize(
