@@ -17,8 +17,16 @@ _AHEAD = 15
 
 
 def lacks_torchvision(error: BaseException) -> bool:
-    """Whether this is for want of torchvision, or of one that loads."""
-    return any("torchvision" in str(cause).lower() for cause in _causes(error))
+    """Whether this is for want of torchvision, or of one that loads.
+
+    Where it is missing, diffusers leaves some processors undefined.
+    """
+    is_missing = importlib.util.find_spec("torchvision") is None
+    return any(
+        "torchvision" in str(cause).lower()
+        or (is_missing and isinstance(cause, NameError) and "Processor" in str(cause))
+        for cause in _causes(error)
+    )
 
 
 def torchvision_remedy() -> str:
