@@ -89,12 +89,13 @@ def test_it_loads_and_draws_whatever_it_offers(loaded: Engine, name: str, photo:
         if loaded.forms.needs_control:
             asked["controlnet_image"] = mask
         # Some make a megapixel of everything.
-        for width, height in ((128, 64),) if name in ("sana-sprint", "hunyuan-dit") else ((64, 64), (128, 64)):
+        sizes = ((128, 64),) if name in ("sana-sprint", "hunyuan-dit") else ((64, 64), (128, 64))
+        for width, height in sizes:
             warnings = Warnings()
             request = PictureRequest(prompt="a red apple", seed=7, width=width, height=height, inputs={}, **asked)
             [picture] = draw(loaded, request, warnings=warnings, preview_interval=1, on_preview=lambda *_: None)
             assert picture.image.size == (width, height)
-            assert any(least != most for least, most in picture.image.getextrema())
+            assert np.asarray(picture.image).std() > 0
             codes = {(one["code"], one["input"]) for one in warnings.to_list()}
             allowed = {("truncated", "image"), ("truncated", "controlnet_image"), ("ignored", "preview_interval")}
             assert codes <= allowed | ({("rounded", None)} if name in FIXED_SIZES else set())
