@@ -19,6 +19,7 @@ MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 CONTROLNET_ID = os.environ.get("CONTROLNET_ID") or None
 COMPILE = os.environ.get("COMPILE") or "background"
 CACHE = pathlib.Path.home() / ".cache" / "darkroom"
+QUANTIZE = os.environ.get("QUANTIZE") or "none"
 COMPILE_CACHE = pathlib.Path(os.environ.get("COMPILE_CACHE") or CACHE)
 LORA_CACHE = pathlib.Path(os.environ.get("LORA_CACHE") or CACHE / "loras")
 STRICT = os.environ.get("STRICT") == "true"
@@ -32,6 +33,7 @@ class Predictor(BasePredictor):
             MODEL_ID,
             MODEL_REVISION,
             compile=COMPILE,
+            quantize=QUANTIZE,
             cache=COMPILE_CACHE,
             controlnet=CONTROLNET_ID,
             lora_files=LoraFiles(LORA_CACHE),

@@ -52,6 +52,7 @@ def create_worker(
         "MODEL_ID": settings.model_id,
         "MODEL_REVISION": settings.model_revision,
         "COMPILE": settings.compile,
+        "QUANTIZE": settings.quantize,
         "COMPILE_CACHE": settings.compile_cache,
         "CONTROLNET_ID": settings.controlnet_id,
         "LORA_CACHE": settings.lora_cache,

@@ -47,7 +47,7 @@ async def reproduce_file(
         DarkroomError: the model cannot be loaded, or failed.
     """
     then = _read(file)
-    settings = _with_its_model(settings, then.provenance)
+    settings = _with_its_weights(_with_its_model(settings, then.provenance), then.provenance)
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         prediction = await run_once(
             settings, manifest, lambda signature: recorded_inputs(then, signature, given), Path(scratch)
@@ -86,6 +86,13 @@ def _with_its_model(settings: ModelSettings, made_by: Provenance) -> ModelSettin
         return settings
     print(f"The model is {model} at commit {commit}, as the file says; --model-id takes another.", file=sys.stderr)
     return settings.model_copy(update={"model_id": model, "model_revision": commit})
+
+
+def _with_its_weights(settings: ModelSettings, made_by: Provenance) -> ModelSettings:
+    if made_by.quantization not in ("int8", "fp8") or "quantize" in settings.model_fields_set:
+        return settings
+    print(f"Its weights were {made_by.quantization}, as the file says; --quantize takes others.", file=sys.stderr)
+    return settings.model_copy(update={"quantize": made_by.quantization})
 
 
 def _verdict(file: Path, comparison: Comparison, then: Metadata, now: Metadata | None) -> Iterator[str]:

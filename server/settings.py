@@ -108,6 +108,12 @@ class ModelSettings(BaseSettings):
         description="Whether predict.py compiles the model, on an NVIDIA GPU. background: while the first pictures are "
         "made without it; wait: before the server is ready.",
     )
+    quantize: Literal["none", "int8", "fp8"] = Field(
+        "none",
+        description="How predict.py keeps the weights that take most memory. int8: half of it or less, a little less "
+        "exact; fp8: as little, and quicker on GPUs that compute so. Both need torchao, fp8 an NVIDIA GPU such as an "
+        "L40S or H100.",
+    )
     compile_cache: str | None = Field(
         None,
         description="The folder in which predict.py keeps compiled code for the next start. "

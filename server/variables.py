@@ -18,6 +18,7 @@ INHERITED_VARIABLES = {
     "model_revision": "MODEL_REVISION",
     "port": "PORT",
     "predictor": "COG_PREDICT_TYPE_STUB",
+    "quantize": "QUANTIZE",
     "require_safety_checker": "REQUIRE_SAFETY_CHECKER",
     "setup_timeout": "COG_SETUP_TIMEOUT",
     "stream_history": "COG_STREAM_HISTORY_CAPACITY",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,26 @@ def test_the_model_of_the_hub_that_the_file_names_is_taken(folder: Path) -> None
     assert "ValueError: ('other', 'main')" in result.stderr
     change(path, lambda record: record["provenance"].update(model="../secrets"))
     assert "KeyError: 'MODEL_REVISION'" in darkroom("reproduce", str(path), cwd=folder).stderr
+
+
+def rounded(record: dict[str, Any], to: str | None) -> None:
+    record["provenance"]["quantization"] = to
+
+
+def test_the_weights_are_rounded_as_the_file_says(folder: Path) -> None:
+    path = draw(folder, "prompt=x")
+    (folder / "predict.py").write_text(PLAIN.format("str", "import os; raise ValueError(os.environ['QUANTIZE'])"))
+    (folder / "cog.yaml").write_text("predict: predict.py:predict\n")
+    for told, flags, used in (
+        ("int8", (), "int8"),
+        ("int8", ("--quantize", "none"), "none"),
+        (None, (), "none"),
+        ("../x", (), "none"),
+    ):
+        change(path, partial(rounded, to=told))
+        result = darkroom("reproduce", str(path), *flags, cwd=folder)
+        assert f"ValueError: {used}" in result.stderr
+        assert ("Its weights were int8, as the file says" in result.stderr) == (told == used)
 
 
 def test_what_stands_in_the_way_is_exit_status_2(folder: Path) -> None:

@@ -8,6 +8,7 @@ Requests that are made at the same time share the model's forward passes; so do 
 that diffusers knows: `await engine.call(lambda pipeline: pipeline(prompt="a red apple", clip_skip=1).images)`.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from server.diffusion.metadata import Metadata, Provenance
     from server.diffusion.passes import Pass
     from server.diffusion.provenance import provenance_of
+    from server.diffusion.quantization import Quantization
     from server.diffusion.redaction import record_inputs
     from server.diffusion.request import SEEDS, PictureRequest
     from server.diffusion.schedulers import SCHEDULERS
@@ -55,6 +57,7 @@ __all__ = [
     "PictureRequest",
     "PicturesWithheld",
     "Provenance",
+    "Quantization",
     "Warnings",
     "data_url",
     "provenance_of",
@@ -62,6 +65,10 @@ __all__ = [
     "record_inputs",
     "save",
 ]
+
+# Where torchao is installed, Diffusers imports it, and they tell of other GPUs' kernels: nothing that one could act on.
+for _logger in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
+    logging.getLogger(_logger).setLevel(logging.ERROR)
 
 _MODULES = (
     "errors",
@@ -71,6 +78,7 @@ _MODULES = (
     "metadata",
     "imprint",
     "images",
+    "quantization",
     "provenance",
     "request",
     "schedulers",

@@ -35,11 +35,13 @@ from server.diffusion.planning import make_plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress
 from server.diffusion.provenance import provenance_of
+from server.diffusion.quantization import Quantization, check_device, quantize_weights
 from server.diffusion.recordings import Recordings, rungs
 from server.diffusion.redaction import record_inputs
 from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sources import locate
+from server.diffusion.spans import annotate, span
 from server.diffusion.unused import check_previews
 from server.diffusion.warming import draw_first, is_worth_warming
 from server.diffusion.warnings import WarningCode, Warnings
@@ -59,6 +61,7 @@ class Engine:
             Hugging Face Hub, or a `.safetensors` file, here or anywhere.
         revision: a commit, branch or tag of a model on the Hub; `None` is what was fetched last, else its main branch.
         compile: whether the model is compiled, on a GPU. Elsewhere it is not.
+        quantize: how the weights are kept that most of the memory goes to.
         cache: the folder in which compiled code is kept for the next start; `None` is torch's own temporary one.
         most_rows: how many rows a forward pass may have. A picture is one row, or two where guidance needs them.
         lora_files: finds the LoRAs that requests name; `None` keeps them in `~/.cache/darkroom/loras`.
@@ -70,34 +73,39 @@ class Engine:
         pipeline: what was loaded from there. What `setup` does to it, such as `pipeline.load_lora_weights(...)`, holds
             for every request; requests work with copies that share its weights.
         placement: where the weights are, and what that costs where they do not fit.
-        optimizations: what was done to it so that it runs faster, in short phrases.
+        optimizations: what was done to it so that it runs faster or takes less memory, in short phrases.
         adapters: the LoRAs of single requests.
 
     Raises:
-        ModelError: the model cannot be found, fetched or loaded, or does not make pictures from text.
+        ModelError: the model cannot be found, fetched, loaded or quantized so, or does not make pictures from text.
     """
 
+    @span("darkroom.load")
     def __init__(
         self,
         model: str,
         revision: str | None = None,
         *,
         compile: CompileMode | str = CompileMode.BACKGROUND,
+        quantize: Quantization | str = Quantization.NONE,
         cache: Path | None = None,
         most_rows: int = 32,
         lora_files: LoraFiles | None = None,
         controlnet: str | None = None,
         require_safety_checker: bool = False,
     ) -> None:
+        self._quantization = Quantization(quantize)
+        check_device(self._quantization, best_device())
         self.folder: Path = locate(model, revision)
         self.pipeline = read(self.folder)
+        quantized = quantize_weights(self.pipeline, self._quantization)
         self.placement = place(self.pipeline, best_device())
         self._controlnet = load_controlnet(controlnet, self.pipeline, self.placement.device) if controlnet else None
         # So that what it cannot do is known now; what setup does to the pipeline holds for the forms made afterwards.
         Forms(self.pipeline, self._controlnet)
         self._model = model
         self._safety_checker_is_required = require_safety_checker
-        self.optimizations = optimize(self.pipeline)
+        self.optimizations = [*quantized, *optimize(self.pipeline)]
         put_gates(self.pipeline)
         self._recommended = recommended_arguments(self.pipeline, self.folder)
         self._embeddings = Embeddings()
@@ -108,6 +116,7 @@ class Engine:
         compiles = records and self._mode is not CompileMode.OFF
         self._compiler = Compiler(cache, rungs(most_rows)) if compiles else None
         self._start()
+        annotate(pipeline=type(self.pipeline).__name__)
         self.adapters = Adapters(
             self.pipeline,
             lora_files or LoraFiles(Path.home() / ".cache" / "darkroom" / "loras"),
@@ -136,7 +145,7 @@ class Engine:
 
     @cached_property
     def _provenance(self) -> Future[Provenance]:
-        return provenance_of(self.pipeline, self._model, self.folder)
+        return provenance_of(self.pipeline, self._model, self.folder, self._quantization)
 
     @property
     def on_pass(self) -> Callable[[Pass], None] | None:

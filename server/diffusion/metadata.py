@@ -35,6 +35,7 @@ class Provenance:
         pipeline: the class of Diffusers.
         device: what it computed on.
         dtype: in which type of numbers, such as `bfloat16`.
+        quantization: what its weights were rounded to, such as `int8`; `None` is nothing.
         versions: of the software that has a say in the pixels, by name.
     """
 
@@ -44,6 +45,7 @@ class Provenance:
     pipeline: str | None = None
     device: str | None = None
     dtype: str | None = None
+    quantization: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -32,6 +32,8 @@ def install() -> None:
         library.add_handler(_HANDLER)
     # Of peft, where a second LoRA is loaded, as it is meant to be.
     warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+    # Of peft, where a LoRA is loaded onto quantized weights: it could not be merged with them, which nobody asks for.
+    warnings.filterwarnings("ignore", message="TorchaoLoraLinear was instantiated without")
 
 
 @dataclass(frozen=True)

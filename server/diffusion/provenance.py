@@ -20,6 +20,7 @@ from server.diffusion.digests import file_digest
 from server.diffusion.errors import ModelError
 from server.diffusion.files import default_variant, list_files, needed_files, read_index
 from server.diffusion.metadata import Provenance
+from server.diffusion.quantization import Quantization
 from server.diffusion.redaction import without_secrets
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_ONCE = 4
 
 
-def provenance_of(pipeline: DiffusionPipeline, model: str, source: Path) -> Future[Provenance]:
+def provenance_of(
+    pipeline: DiffusionPipeline, model: str, source: Path, quantization: Quantization = Quantization.NONE
+) -> Future[Provenance]:
     """Find out what makes the pictures of a pipeline, in a thread of its own.
 
     To digest a local model takes about a second for each GB on one core, and the first picture may be made meanwhile;
@@ -42,12 +45,13 @@ def provenance_of(pipeline: DiffusionPipeline, model: str, source: Path) -> Futu
         pipeline: what was loaded.
         model: its id on the Hub, or its folder or file.
         source: the folder or file that it was read from.
+        quantization: what was done to its weights.
     """
     found: Future[Provenance] = Future()
 
     def find() -> None:
         try:
-            found.set_result(_provenance(pipeline, model, source))
+            found.set_result(_provenance(pipeline, model, source, quantization))
         except BaseException as error:
             found.set_exception(error)
 
@@ -73,7 +77,7 @@ def model_digest(source: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _provenance(pipeline: DiffusionPipeline, model: str, source: Path) -> Provenance:
+def _provenance(pipeline: DiffusionPipeline, model: str, source: Path, quantization: Quantization) -> Provenance:
     commit = source.name if source.parent.name == "snapshots" and _COMMIT.fullmatch(source.name) else None
     digest = None
     if not commit:
@@ -89,7 +93,8 @@ def _provenance(pipeline: DiffusionPipeline, model: str, source: Path) -> Proven
         pipeline=type(pipeline).__name__,
         device=_describe(pipeline.device),
         dtype=str(pipeline.dtype).removeprefix("torch."),
-        versions=_versions(),
+        quantization=None if quantization is Quantization.NONE else str(quantization),
+        versions=_versions(*_SOFTWARE, *([] if quantization is Quantization.NONE else ["torchao"])),
     )
 
 
@@ -104,9 +109,9 @@ def _describe(device: Any) -> str:
             return str(other)
 
 
-def _versions() -> dict[str, str]:
+def _versions(*software: str) -> dict[str, str]:
     versions = {"darkroom": __version__}
-    for name in _SOFTWARE:
+    for name in software:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate.hooks import ModelHook  # type: ignore[import-untyped]
 from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 class Turns:
@@ -81,7 +82,7 @@ def move(module: Any, device: torch.device) -> None:
 
 def bytes_of(module: torch.nn.Module) -> int:
     """How much memory the weights of a model take."""
-    return sum(tensor.nbytes for tensor in _tensors(module))
+    return sum(part.nbytes for tensor in (*module.parameters(), *module.buffers()) for part in _parts(tensor))
 
 
 def _fits(module: Any, device: torch.device) -> bool:
@@ -96,6 +97,10 @@ def _fits(module: Any, device: torch.device) -> bool:
     return False
 
 
-def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
+def _parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What is in memory of a tensor: of a quantized one the small numbers and their scales."""
+    if not is_traceable_wrapper_subclass(tensor):
+        yield tensor
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        yield from _parts(getattr(tensor, name))

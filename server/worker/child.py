@@ -163,7 +163,7 @@ class Child:
             case Healthcheck(id=id_):
                 threading.Thread(target=self._check, args=(id_,), name="darkroom-healthcheck", daemon=True).start()
             case Collect():
-                collection.answer(self._connection)
+                collection.answer(self._connection, self._logs)
             case Shutdown() if self._executor:
                 self._executor.stop()
             case Shutdown():

@@ -11,6 +11,7 @@ from prometheus_client.core import Metric
 from server.worker.connection import ChildConnection
 from server.worker.failure import summarize
 from server.worker.gpu import GpuCollector
+from server.worker.logs import Logs
 from server.worker.messages import Collected, MetricFamily, MetricSample
 
 _OF_THE_PROCESS = ("process_", "python_")
@@ -23,16 +24,22 @@ def install() -> None:
     REGISTRY.register(GpuCollector())
 
 
-def answer(connection: ChildConnection) -> None:
-    """Tell what is in the default registry, by a thread of its own: a model's own collector may take its time."""
-    threading.Thread(target=_answer, args=(connection,), name="darkroom-collection", daemon=True).start()
+def answer(connection: ChildConnection, logs: Logs) -> None:
+    """Tell what is in the default registry, by a thread of its own: a model's own collector may take its time.
+
+    Args:
+        connection: who is told.
+        logs: what collectors write belongs to no prediction.
+    """
+    threading.Thread(target=_answer, args=(connection, logs), name="darkroom-collection", daemon=True).start()
 
 
-def _answer(connection: ChildConnection) -> None:
+def _answer(connection: ChildConnection, logs: Logs) -> None:
     try:
-        collected = Collected(list(_families()))
-        connection.send(collected, wait=False)
-    except Exception as error:
+        with logs.nobody():
+            families = list(_families())
+        connection.send(Collected(families), wait=False)
+    except BaseException as error:
         connection.send(Collected(error=summarize(error)), wait=False)
 
 

@@ -40,10 +40,7 @@ class GpuCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families, with a sample for each GPU."""
         families = _new_families()
-        # Not imported here: a model that does without torch need not wait for it.
-        torch = sys.modules.get("torch")
-        # Asking more of it would make torch take hold of a GPU.
-        if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
+        if torch := _torch_with_gpus():
             for index in range(torch.cuda.device_count()):
                 for name, value in self._values(torch, index):
                     families[name].add_metric([str(index)], value)
@@ -78,6 +75,14 @@ class GpuCollector(Collector):
         if uuid not in self._handles:
             self._handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         return self._handles[uuid]
+
+
+def _torch_with_gpus() -> Any:
+    """torch, if it has taken hold of the GPUs; to ask anything else of it would make it do so."""
+    # Not imported here, for a model may do without it; and it may be half imported just now.
+    torch: Any = sys.modules.get("torch")
+    is_initialized = getattr(getattr(torch, "cuda", None), "is_initialized", None)
+    return torch if is_initialized and is_initialized() else None
 
 
 def _new_families() -> dict[str, GaugeMetricFamily]:

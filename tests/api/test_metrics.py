@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from server import __version__
-from tests.api.clients import appears
+from tests.api.clients import appears, client_of
 from tests.conftest import Serve, Server
 from tests.gpus import machine_with
 from tests.scrape import Scrape, openmetrics_families, scrape
+from tests.service.peer import Request, response, running_peer
 
 STATES = {"starting", "ready", "defunct", "setup_failed", "stopped"}
 
@@ -262,13 +265,14 @@ def test_a_measurement_that_fails_or_hangs_costs_nothing_else(coded: Server, tmp
         "    def collect(self):\n"
         f"        folder = pathlib.Path({str(tmp_path)!r})\n"
         "        if (folder / 'broken').exists(): raise RuntimeError('no measure')\n"
+        "        if (folder / 'ends').exists(): raise SystemExit('no more')\n"
         "        while (folder / 'slow').exists(): time.sleep(0.005)\n"
         "        return []\n"
         "REGISTRY.register(Slow())\n"
         "Gauge('puppy_weight_grams', 'How heavy it is.').set(5)\n",
     )
     assert scrape(coded).value("puppy_weight_grams") == 5
-    for how in ("broken", "slow"):
+    for how in ("broken", "ends", "slow"):
         (tmp_path / how).touch()
         told = scrape(coded)
         assert told.value("darkroom_worker_metrics_success") == 0
@@ -280,7 +284,33 @@ def test_a_measurement_that_fails_or_hangs_costs_nothing_else(coded: Server, tmp
     log = "".join(coded.lines)
     assert "did not tell its metrics" in log
     assert "RuntimeError: no measure" in log
+    assert "SystemExit: no more" in log
     assert "did not answer within 1 s" in log
+
+
+async def test_what_a_measurement_prints_belongs_to_no_prediction(coded: Server, tmp_path: Path) -> None:
+    code = (
+        "import asyncio, pathlib\n"
+        "from prometheus_client import REGISTRY\n"
+        "class Loud:\n"
+        "    def describe(self): return []\n"
+        "    def collect(self):\n"
+        "        print('measured loudly')\n"
+        "        return []\n"
+        "REGISTRY.register(Loud())\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "(folder / 'started').touch()\n"
+        "while not (folder / 'go').exists(): await asyncio.sleep(0.005)\n"
+    )
+    async with client_of(coded.url) as client:
+        asking = asyncio.create_task(client.post("/predictions", json={"input": {"code": code}}))
+        await appears(tmp_path / "started")
+        assert scrape(coded).value("darkroom_worker_metrics_success") == 1
+        (tmp_path / "go").touch()
+        answer = (await asking).json()
+    assert (answer["status"], answer["logs"]) == ("succeeded", "")
+    while not any("measured loudly" in line for line in coded.lines):
+        scrape(coded)
 
 
 def test_each_device_is_told_of(serve: Serve, tmp_path: Path) -> None:
@@ -295,3 +325,31 @@ def test_each_device_is_told_of(serve: Serve, tmp_path: Path) -> None:
     assert [state(told, device) for device in ("0", "1")] == ["ready", "setup_failed"]
     assert told.value("darkroom_worker_process_resident_memory_bytes", device="0") > 1e6
     assert told.text.count("# TYPE darkroom_worker_process_resident_memory_bytes ") == 1
+
+
+async def test_files_and_webhooks_are_counted(serve: Serve) -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        refused = request.target.startswith(("/copy-1.", "/lost", "/absent"))
+        writer.write(response("404 Not Found" if refused else "200 OK"))
+
+    async with running_peer(answer) as peer, AsyncExitStack() as stack:
+        server = serve("copy_files", upload_url=peer.url)
+        client = await stack.enter_async_context(client_of(server.url))
+        for files, webhook, status in (
+            (["data:,seven%20b"], "/told", "succeeded"),
+            (["data:,a", "data:,bc"], "/lost", "failed"),
+            (["data:,a", f"{peer.url}/absent"], None, "failed"),
+        ):
+            body = {"input": {"files": files}, "webhook_events_filter": ["completed"]}
+            if webhook:
+                body["webhook"] = peer.url + webhook
+            assert (await client.post("/predictions", json=body)).json()["status"] == status
+        told = await asyncio.to_thread(scrape, server)
+        while not told.value("darkroom_webhooks_given_up_total"):
+            told = await asyncio.to_thread(scrape, server)
+    assert [told.value("darkroom_input_files_total", result=result) for result in ("fetched", "failed")] == [3, 1]
+    assert told.value("darkroom_input_bytes_total") == 7 + 1 + 2
+    assert [told.value("darkroom_output_files_total", result=result) for result in ("published", "failed")] == [1, 2]
+    assert told.value("darkroom_output_bytes_total") == 7
+    results = ("delivered", "rejected", "unanswered")
+    assert [told.value("darkroom_webhook_requests_total", result=result) for result in results] == [1, 1, 0]

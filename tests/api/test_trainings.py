@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.clients import appears
 from tests.conftest import Serve, Server
+from tests.scrape import scrape
 from tests.service.peer import answering, running_peer
 
 DATA = "data:text/plain;base64," + base64.b64encode(b"cats").decode()
@@ -59,6 +60,16 @@ def test_a_training(trains: Server) -> None:
         "status": "succeeded",
     }
     assert "x-darkroom-warning" not in response.headers
+
+
+def test_trainings_are_counted_apart(trains: Server) -> None:
+    before = scrape(trains)
+    train(trains)
+    after = scrape(trains)
+    for kind, count in (("training", 1), ("prediction", 0)):
+        for name in ("darkroom_predictions_total", "darkroom_prediction_duration_seconds_count"):
+            labels = {"kind": kind, "state": "succeeded"}
+            assert after.value(name, **labels) - before.value(name, **labels) == count
 
 
 def test_inputs_are_those_of_train(trains: Server) -> None:
