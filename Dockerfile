@@ -30,7 +30,7 @@ RUN apt-get update \
 FROM base-${TORCH} AS base
 ENV PATH=/opt/darkroom/bin:$PATH
 
-# The pinned dependencies: the one large layer, and the same one until a pin changes.
+# The pinned dependencies, those of the extras (traces) as well: the one large layer, and the same one until a pin changes.
 FROM base AS dependencies
 ARG TORCH
 WORKDIR /build

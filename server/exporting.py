@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 
@@ -92,48 +92,52 @@ class Export(Tracing):
             async with asyncio.timeout(seconds):
                 await flushed.wait()
         except TimeoutError:
-            logger.warning("Traces were not exported before the server stopped")
+            if not any(one.fails for one in self._exporters):
+                logger.warning("Traces were not exported before the server stopped")
         for one in self._exporters:
-            # Also ends what it waits for.
-            one.stop()
+            one.shutdown()
 
 
 class _Telling(SpanExporter):
-    """Passes spans on, and tells the log once that this does not work, and once that it does again."""
+    """Passes spans on, and tells the log once that this does not work, and once that it does again.
+
+    Attributes:
+        fails: whether it does not work.
+    """
 
     def __init__(self, exporter: SpanExporter) -> None:
+        self.fails = False
         self._exporter = exporter
         self._lost = 0
         self._stopped = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Pass spans on."""
-        with _reasons.heard() as reasons:
+        with _reasons.told_to(self._fail):
             result = self._exporter.export(spans)
-        if result is SpanExportResult.SUCCESS:
-            if self._lost:
-                logger.info("Traces are exported again", extra={"lost_spans": self._lost})
-            self._lost = 0
-            return result
-        if not self._lost:
-            reason = reasons[0][:_LONGEST_REASON] if reasons else None
-            logger.warning("Traces cannot be exported; those of now are lost", extra={"reason": reason})
-        self._lost += len(spans)
+        if result is not SpanExportResult.SUCCESS:
+            self._fail(None)
+            self._lost += len(spans)
+        elif self.fails:
+            logger.info("Traces are exported again", extra={"lost_spans": self._lost})
+            self.fails, self._lost = False, 0
         return result
 
     def shutdown(self) -> None:
-        """Stop, once."""
-        self.stop()
-
-    def stop(self) -> None:
         """Stop, once; what goes on is given up."""
         if not self._stopped:
             self._stopped = True
-            self._exporter.shutdown()
+            with _reasons.told_to(self._fail):
+                self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Pass on what the exporter keeps."""
         return self._exporter.force_flush(timeout_millis)
+
+    def _fail(self, reason: str | None) -> None:
+        if not self.fails:
+            self.fails = True
+            logger.warning("Traces cannot be exported", extra={"reason": reason and reason[:_LONGEST_REASON]})
 
 
 class _Redacting(SpanProcessor):
@@ -145,25 +149,24 @@ class _Redacting(SpanProcessor):
 
 
 class _Reasons(logging.Handler):
-    """Takes what exporters log while they export, once for each attempt, out of the log."""
+    """Takes what exporters log while they export, again and again, out of the log."""
 
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.local()
 
     @contextmanager
-    def heard(self) -> Iterator[list[str]]:
-        """Within, what the exporter of this thread logs is in the list."""
-        texts: list[str] = []
-        self._thread.texts = texts
+    def told_to(self, listener: Callable[[str], None]) -> Iterator[None]:
+        """Within, the exporter of this thread tells `listener` instead."""
+        self._thread.listener = listener
         try:
-            yield texts
+            yield
         finally:
-            del self._thread.texts
+            del self._thread.listener
 
     def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(self._thread, "texts"):
-            self._thread.texts.append(record.getMessage())
+        if listener := getattr(self._thread, "listener", None):
+            listener(record.getMessage())
         else:
             logging.getLogger().handle(record)
 

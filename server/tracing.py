@@ -141,7 +141,10 @@ def carrier(current: Span | None = None) -> dict[str, str]:
 
 @contextmanager
 def continued(headers: Mapping[str, str]) -> Iterator[None]:
-    """Within, spans belong to the one that `carrier` has made these headers of."""
+    """Within, spans belong to the one that `carrier` has made these headers of, where it has made any."""
+    if not headers:
+        yield
+        return
     token = attach(_propagator.extract(headers))
     try:
         yield

@@ -23,6 +23,7 @@ from server.diffusion.lora_files import LoraFile, LoraFiles
 from server.diffusion.lora_loading import Twins, load_twins
 from server.diffusion.lora_tensors import UnfitLora
 from server.diffusion.memory import is_shortage
+from server.diffusion.spans import span
 from server.diffusion.warnings import WarningCode, Warnings
 
 
@@ -123,10 +124,11 @@ class Adapters:
             yield Adapted(pipeline, {})
             return
         async with AsyncExitStack() as pins:
-            files = await _open_all(self._files, wanted, pins)
-            order = sorted(range(len(wanted)), key=lambda index: (files[index].digest, wanted[index].scale))
-            wanted, files = [wanted[index] for index in order], [files[index] for index in order]
-            kept = await self._acquire(wanted, files)
+            with span("darkroom.load_loras", loras=len(wanted)):
+                files = await _open_all(self._files, wanted, pins)
+                order = sorted(range(len(wanted)), key=lambda index: (files[index].digest, wanted[index].scale))
+                wanted, files = [wanted[index] for index in order], [files[index] for index in order]
+                kept = await self._acquire(wanted, files)
         try:
             for lora, leftovers in zip(wanted, kept.twins.leftovers, strict=True):
                 _warn(lora, leftovers, warnings)

@@ -30,6 +30,7 @@ from server.diffusion.gates import Gate, Stage
 from server.diffusion.interning import Interned
 from server.diffusion.passes import Call, Outcome, Passes, Raised, Returned
 from server.diffusion.rows import see_rows
+from server.diffusion.spans import Stages
 from server.diffusion.threadstate import Randomness, ThreadState
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class _Request(greenlet):
         self._outcome: Outcome | None = None
         # What is logged belongs to who asked.
         self.gr_context = contextvars.copy_context()
+        self.stages = Stages()
 
     def park(self, gate: Gate, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Wait until the rendezvous has made this call, and return its result."""
@@ -74,10 +76,12 @@ class _Request(greenlet):
         assert work is not None
         try:
             self._outcome = Returned(work())
-        except GreenletExit:
-            return
+            self.stages.end()
+        except GreenletExit as canceled:
+            self.stages.end(canceled)
         except BaseException as error:
             self._rendezvous.check(error)
+            self.stages.end(error)
             self._outcome = Raised(error)
 
 
@@ -143,6 +147,7 @@ class Rendezvous:
 
     def park(self, request: _Request, gate: Gate, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Called by a request's code at a gate: the result of the call, once it has been made."""
+        request.stages.park(gate)
         arguments = gate.arguments(args, kwargs)
         rows = see_rows(arguments, self._interned, gate.adapters)
         self._parked[request] = Call(gate, arguments, rows, ThreadState())
@@ -233,6 +238,7 @@ class Rendezvous:
         calls = self._choose(stage)
         for request in calls:
             del self._parked[request]
+            request.stages.go(len(calls))
         self._last_stage = stage
         outcomes = self._passes.run(list(calls.values()))
         self._runnable.extend(zip(calls, outcomes, strict=True))

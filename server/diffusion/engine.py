@@ -41,6 +41,7 @@ from server.diffusion.redaction import record_inputs
 from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sources import locate
+from server.diffusion.spans import annotate, span
 from server.diffusion.unused import check_previews
 from server.diffusion.warming import draw_first, is_worth_warming
 from server.diffusion.warnings import WarningCode, Warnings
@@ -79,6 +80,7 @@ class Engine:
         ModelError: the model cannot be found, fetched, loaded or quantized so, or does not make pictures from text.
     """
 
+    @span("darkroom.load")
     def __init__(
         self,
         model: str,
@@ -114,6 +116,7 @@ class Engine:
         compiles = records and self._mode is not CompileMode.OFF
         self._compiler = Compiler(cache, rungs(most_rows)) if compiles else None
         self._start()
+        annotate(pipeline=type(self.pipeline).__name__)
         self.adapters = Adapters(
             self.pipeline,
             lora_files or LoraFiles(Path.home() / ".cache" / "darkroom" / "loras"),

@@ -28,6 +28,7 @@ from server.diffusion.prompts import watch_length
 from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
 from server.diffusion.shortage import degradations
+from server.diffusion.spans import annotate, span
 from server.diffusion.warnings import WarningCode, Warnings
 
 OnPreview = Callable[[int, Image.Image], None]
@@ -124,6 +125,12 @@ class Generation:
             )
 
     async def _make(self, index: int, progress: Progress) -> Picture:
+        with span("darkroom.picture", index=index):
+            picture = await self._draw(index, progress)
+            annotate(steps=progress.steps_of(index))
+            return picture
+
+    async def _draw(self, index: int, progress: Progress) -> Picture:
         seed = self._request.seed_of(index)
         if self._plan.untouched:
             progress.skip_picture(index)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from server.diffusion.imprint import jpeg_arguments, other_arguments, png_arguments
 from server.diffusion.metadata import Metadata
+from server.diffusion.spans import span
 from server.diffusion.warnings import Warnings
 
 _RUNS = 3
@@ -30,6 +31,7 @@ FORMATS = ("webp", "jpg", "png", "avif")
 """The endings of the files that `save` writes."""
 
 
+@span("darkroom.encode_file")
 def save(
     image: Image.Image,
     path: Path,

@@ -70,6 +70,10 @@ class Progress:
         self._steps[picture] = 1
         self.finish_picture(picture)
 
+    def steps_of(self, picture: int) -> int:
+        """How many steps a picture is known to take."""
+        return self._steps[picture]
+
     @property
     def _total_of_one(self) -> int:
         return max(self._steps)

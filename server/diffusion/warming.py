@@ -16,6 +16,7 @@ from server.diffusion.defaults import accepted_arguments
 from server.diffusion.gates import Stage
 from server.diffusion.generation import draw, explaining_shortage
 from server.diffusion.recordings import Recordings
+from server.diffusion.spans import span
 from server.diffusion.warnings import Warnings
 
 _STEPS = 4
@@ -27,6 +28,7 @@ def is_worth_warming(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+@span("darkroom.warm_up")
 def draw_first(
     pipeline: DiffusionPipeline,
     recommended: Mapping[str, int | float],

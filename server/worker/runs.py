@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from server.errors import UnsendableMessage
@@ -110,6 +110,11 @@ class Runs:
         run.push(event)
         if run.ended.is_set():
             self._on_room()
+
+    def trace_of(self, id: str | None) -> Mapping[str, str]:
+        """The span that a prediction runs in, as `tracing.carrier` has it; nothing where it does not run here."""
+        run = self._running.get(id or "")
+        return run.command.trace if run else {}
 
     async def make_room(self) -> None:
         """Wait until all who iterate have caught up."""

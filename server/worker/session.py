@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.errors import ConnectionClosed
-from server.tracing import Tracing
+from server.tracing import Tracing, continued
 from server.worker.console import Console
 from server.worker.messages import (
     AnyEvent,
@@ -246,8 +246,9 @@ class Session:
         elif not self.is_ready:
             self._setup.log(event.text)
         if model_logger.isEnabledFor(logging.INFO):
-            for line in filter(str.strip, event.text.splitlines()):
-                self._repeat(line, event.id)
+            with continued(self._runs.trace_of(event.id)):
+                for line in filter(str.strip, event.text.splitlines()):
+                    self._repeat(line, event.id)
 
     def _repeat(self, line: str, id: str | None) -> None:
         facts = {"prediction": id, "device": self._device, "private": lambda: {"event": line}}
