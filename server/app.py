@@ -13,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from server.api.discovery import discovery_routes
 from server.api.docs import docs_routes
-from server.api.health import health_routes
+from server.api.health import PROBES, health_routes
 from server.api.history import history_routes
 from server.api.metrics import RequestMetrics, metrics_routes
 from server.api.playground import Playground
@@ -35,8 +35,6 @@ from server.store.history import History
 from server.store.opening import open_store
 from server.telemetry import open_tracing
 from server.tracing import Tracing
-
-_UNTRACED = ("/health-check", "/livez", "/readyz", "/metrics")
 
 
 def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
@@ -132,7 +130,7 @@ def _telemetry(tracing: Tracing) -> TelemetryConfig:
         "logs": False,
         "operation_spans": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"] in _UNTRACED,
+        "exclude": lambda scope: scope["path"] in PROBES,
     }
 
 

@@ -178,4 +178,4 @@ def schema(settings: ModelSettings, manifest: Manifest, narrowed: bool) -> None:
     from server.schema.openapi import openapi_document
 
     interface = asyncio.run(read_interface(settings, manifest, narrowed=narrowed))
-    click.echo(json.dumps(openapi_document(interface.signatures), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(openapi_document(interface.signatures, served=interface.mode), indent=2, ensure_ascii=False))

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 
 from server import __version__
+from server.api.health import PROBES
 from server.app import create_app
 from server.errors import ListenError
 from server.manifest import Manifest
@@ -20,8 +21,6 @@ from server.schema.signature import Mode
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_PROBES = ("/health-check", "/livez", "/metrics", "/readyz")
 
 
 def listen(settings: Settings, manifest: Manifest) -> None:
@@ -62,7 +61,7 @@ def _tell_request(record: logging.LogRecord) -> bool:
     path = str(target).partition("?")[0]
     record.msg, record.args = "Request answered", ()
     record.__dict__.update(method=method, path=path, status=status, client=client)
-    return path not in _PROBES
+    return path not in PROBES
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -138,7 +138,8 @@ class Metrics:
         """A prediction has got its turn."""
         assert prediction.started_at is not None
         waited = (prediction.started_at - prediction.created_at).total_seconds()
-        self.queue_seconds.labels(prediction.asked.noun).observe(waited)
+        # The clock may have been set back.
+        self.queue_seconds.labels(prediction.asked.noun).observe(max(0.0, waited))
 
     def count_end(self, prediction: Prediction, warnings: Iterable[str]) -> None:
         """A prediction has ended, with warnings of these codes."""

@@ -146,7 +146,7 @@ def test_cogs_flag_that_has_no_effect_is_accepted_and_said_so(serve: Serve) -> N
 
 def test_requests_are_logged_but_for_probes(serve: Serve) -> None:
     server = serve("repeat_back")
-    for path in ("/health-check", "/health-check?logs=true", "/livez", "/readyz", "/openapi.json"):
+    for path in ("/health-check", "/health-check?logs=true", "/livez", "/metrics", "/readyz", "/openapi.json"):
         server.client.get(path)
     assert server.stop() == 0
     logged = [line for line in server.lines if "uvicorn.access" in line]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from server.telemetry import open_tracing
+from server.tracing import Tracing, span
 from tests.api.clients import client_of
 from tests.collector import Collector, running_collector
 from tests.conftest import ROOT, Serve, Server
@@ -140,8 +142,8 @@ def test_a_canceled_prediction_is_no_error(traced: Server, collector: Collector)
     prediction = collector.of_prediction("canceled")
     invoke = collector.of_prediction("canceled", "cog.prediction.invoke")
     execute = collector.wait_for("cog.prediction.execute", lambda span: span.parent_id == prediction.span_id)
-    for span in (prediction, invoke, execute):
-        assert (span.failed, span.attributes["darkroom.canceled"]) == (False, True)
+    for told in (prediction, invoke, execute):
+        assert (told.failed, told.attributes["darkroom.canceled"]) == (False, True)
     assert prediction.attributes["cog.prediction.status"] == "canceled"
 
 
@@ -179,9 +181,9 @@ with trace.get_tracer("mine").start_as_current_span("killed"):
     os.kill(int(logs_with(traced, body, "pid ").split()[1]), signal.SIGKILL)
     invoke = collector.of_prediction("died", "cog.prediction.invoke")
     killed = collector.wait_for("killed")
-    for span in (invoke, killed):
-        assert (span.failed, span.attributes["error.type"]) == (True, "process_ended")
-        assert span.started < span.ended
+    for ended in (invoke, killed):
+        assert (ended.failed, ended.attributes["error.type"]) == (True, "process_ended")
+        assert ended.started < ended.ended
     assert killed.parent_id == invoke.span_id
     assert collector.tree(collector.of_prediction("died"))["cog.prediction.execute"] == {
         "cog.prediction.invoke": {"killed": {}}
@@ -194,7 +196,7 @@ with trace.get_tracer("mine").start_as_current_span("killed"):
 def test_setting_up_is_a_trace(traced: Server, collector: Collector) -> None:
     setup = collector.wait_for("cog.setup")
     assert (setup.parent_id, setup.failed) == ("", False)
-    assert collector.tree(setup) == {"cog.setup.predictor": {}}
+    assert collector.tree(setup) == {"cog.setup.predictor": {"darkroom.import": {}}}
 
 
 def test_what_clients_give_as_tags_is_told(traced: Server, collector: Collector) -> None:
@@ -344,6 +346,20 @@ async def test_variables_switch_traces_on(environ: dict[str, str], wanted: bool)
     tracing = open_tracing(environ)
     assert (tracing.provider is not None) is wanted
     await tracing.close(10)
+
+
+async def test_applications_of_one_process_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_collector() as one, running_collector() as other:
+        for collector in (one, other):
+            for name, value in collector.environment.items():
+                monkeypatch.setenv(name, value)
+            tracing = open_tracing()
+            with tracing.active(), span(f"of {collector.url}"), Tracing().active(), span("of nobody"):
+                pass
+            await tracing.close(30)
+        for collector in (one, other):
+            assert [span.name for span in collector.spans] == [f"of {collector.url}"]
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 @pytest.mark.parametrize(

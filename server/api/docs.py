@@ -36,9 +36,9 @@ def docs_routes(backend: Backend) -> APIRouter:
 
     @router.api_route("/openapi.json", methods=["GET", "HEAD"])
     async def openapi() -> Response:
-        if backend.interface is None:
+        if (interface := backend.interface) is None:
             return json_response({"error": "OpenAPI schema not available"}, 503)
-        return json_response(openapi_document(backend.interface.signatures))
+        return json_response(openapi_document(interface.signatures, served=interface.mode))
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs() -> Response:

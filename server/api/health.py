@@ -19,6 +19,9 @@ from server.worker.backend import Backend, WorkerState
 from server.worker.setup import SetupReport
 from server.worker.worker import Worker
 
+PROBES = ("/health-check", "/livez", "/metrics", "/readyz")
+"""What is asked every few seconds, and is neither logged nor traced."""
+
 
 class Health(StrEnum):
     """How the server is, in Cog's words. Computed when asked, never stored."""

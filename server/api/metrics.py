@@ -106,12 +106,10 @@ def _route(scope: Scope) -> str:
     """The template of the path, for paths have no end."""
     if "route" in scope:
         return str(scope["route"].path)
-    # Files below a path are not told apart.
-    return (
-        f"{scope['root_path'].removeprefix(scope.get('app_root_path', ''))}/{{file}}"
-        if "endpoint" in scope
-        else "unmatched"
-    )
+    if "endpoint" in scope:
+        # Files below a path are not told apart.
+        return f"{scope['root_path'].removeprefix(scope.get('app_root_path', ''))}/{{file}}"
+    return "unmatched"
 
 
 def _without_doubles(
@@ -127,7 +125,8 @@ def _without_doubles(
 
 
 def _names(family: Metric) -> set[str]:
-    return {family.name, f"{family.name}_total", *(sample.name for sample in family.samples)}
+    total = {f"{family.name}_total"} if family.type == "counter" else set()
+    return {family.name, *total, *(sample.name for sample in family.samples)}
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

@@ -100,13 +100,17 @@ async def _predict(
 ) -> Response:
     streams = wants_stream(request)
     webhook = webhooks.open(asked.webhook, asked.webhook_events_filter, request.headers)
-    prediction = service.create(id_, valid, asked.context, webhook, for_readers=streams, asked=mode)
+    # This alone, as in Cog: with anything beside it the prediction belongs to the connection.
+    runs_on = request.headers.get("prefer", "").strip() == "respond-async"
+    prediction = service.create(id_, valid, asked.context, webhook, for_readers=streams and not runs_on, asked=mode)
     headers = warning_header(id_, mode, asked, valid, service.interface)
-    if streams:
-        return event_stream(service, id_, headers)
-    # This alone, as in Cog: with anything beside it the client waits.
-    if request.headers.get("prefer", "").strip() == "respond-async":
+    # Now, since it may have ended once it is kept.
+    stream = event_stream(service, id_, headers) if streams else None
+    if runs_on:
         await service.kept(id_)
+    if stream:
+        return stream
+    if runs_on:
         return json_response({"id": id_, "status": "starting"}, 202, headers)
     if not await _ended_before_the_client_left(request, service, id_):
         return Response(status_code=499)

@@ -43,6 +43,9 @@ def call_arguments(
     if request.num_inference_steps is not None:
         require("num_inference_steps", accepted, pipeline)
         arguments["num_inference_steps"] = request.num_inference_steps
+    if "intermediate_timesteps" in accepted and arguments.get("num_inference_steps", 2) != 2:
+        # Sana Sprint has a level in the middle, which is for two steps alone.
+        arguments["intermediate_timesteps"] = None
     if request.negative_prompt is not None and ("negative_prompt" in accepted or request.negative_prompt):
         require("negative_prompt", accepted, pipeline)
         arguments["negative_prompt"] = request.negative_prompt
@@ -76,6 +79,12 @@ def size_multiple(pipeline: DiffusionPipeline) -> int:
     patch = int(getattr(pipeline, "patch_size", 1))
     processor = getattr(getattr(pipeline, "image_processor", None), "config", {})
     return math.lcm(factor * patch, int(processor.get("vae_scale_factor", 1)))
+
+
+def magnification(pipeline: DiffusionPipeline) -> int:
+    """By how much what it makes of a picture is larger than that."""
+    # Those that enlarge have a scheduler for the noise of the small picture, which is as large as the latents.
+    return int(getattr(pipeline, "vae_scale_factor", 4)) if hasattr(pipeline, "low_res_scheduler") else 1
 
 
 def takes_guidance(pipeline: DiffusionPipeline) -> bool:

@@ -112,8 +112,10 @@ def plan_fitting(source: Size, size: Size, mode: ResizeMode) -> Fitting:
             inner = Size(*(max(1, round(side * min(scales))) for side in (source.width, source.height)))
             return Fitting(source, size, whole, inner)
         case ResizeMode.COVER:
-            width, height = size.width / max(scales), size.height / max(scales)
-            left, top = max((source.width - width) / 2, 0), max((source.height - height) / 2, 0)
+            # Rounding may exceed the picture by a hair.
+            width = min(size.width / max(scales), source.width)
+            height = min(size.height / max(scales), source.height)
+            left, top = (source.width - width) / 2, (source.height - height) / 2
             return Fitting(source, size, (left, top, left + width, top + height), size)
 
 

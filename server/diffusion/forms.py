@@ -14,6 +14,10 @@ from diffusers import (
     Flux2KleinPipeline,
     FluxKontextInpaintPipeline,
     FluxKontextPipeline,
+    KolorsImg2ImgPipeline,
+    KolorsPipeline,
+    SanaSprintImg2ImgPipeline,
+    SanaSprintPipeline,
 )
 from diffusers.pipelines import auto_pipeline
 from diffusers.pipelines.auto_pipeline import (
@@ -50,11 +54,19 @@ _UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, Any]] = {
     ChromaPipeline: {Task.IMAGE_TO_IMAGE: ChromaImg2ImgPipeline},
     FluxKontextPipeline: {Task.INPAINTING: FluxKontextInpaintPipeline},
     Flux2KleinPipeline: {Task.INPAINTING: Flux2KleinInpaintPipeline},
+    KolorsPipeline: {Task.IMAGE_TO_IMAGE: KolorsImg2ImgPipeline},
+    SanaSprintPipeline: {Task.IMAGE_TO_IMAGE: SanaSprintImg2ImgPipeline},
 }
 """Forms that diffusers has, and its automatic pipelines do not find."""
 
 _SEVERAL_REFERENCES = {"Flux2KleinPipeline", "Flux2Pipeline", "QwenImageEditPlusPipeline"}
 """The pipelines that take a list of pictures as parts of one request; to others it is one of several requests."""
+
+_INPAINTS_BY_CHANNELS = ("KandinskyV22", "KandinskyPipeline", "KandinskyCombined", "KandinskyImg2Img")
+"""What the names of pipelines begin with whose forms for inpainting need weights that were trained for it."""
+
+_WITH_MASK = 9
+"""The channels of such weights: the latents, those of what is kept, and the mask."""
 
 _SHARED_BY_A_FAMILY = {"block_out_channels", "cross_attention_dim", "joint_attention_dim", "pooled_projection_dim"}
 """What the configuration of a ControlNet has in common with that of the model that it was made for."""
@@ -71,6 +83,9 @@ class Forms:
         loaded: the pipeline.
         controlnet: a ControlNet of diffusers for it, on its device.
 
+    Attributes:
+        needs_control: whether it was trained to draw after a picture as ControlNets take it, and does nothing without.
+
     Raises:
         ModelError: it makes no pictures, or needs what no request has; or there is no form for the ControlNet.
     """
@@ -84,7 +99,11 @@ class Forms:
             if _may_become(loaded, own, task) and (form := _derived(task, loaded, controlnet=None)):
                 self._plain[task] = form
         self._controlled: dict[Task, DiffusionPipeline] = {}
-        if controlnet is not None:
+        accepted = accepted_arguments(loaded)
+        self.needs_control = "control_image" in accepted and not hasattr(loaded, "controlnet")
+        if self.needs_control:
+            self._controlled = self._plain
+        elif controlnet is not None:
             _check_fits(controlnet, loaded)
             for task in self._plain.keys() & _AUTOMATIC.keys():
                 form = _derived(task, self._plain[task], controlnet=controlnet)
@@ -103,7 +122,7 @@ class Forms:
 
     @property
     def controlled_tasks(self) -> frozenset[Task]:
-        """What can be done with a picture for the ControlNet; nothing where there is none."""
+        """What can be done with a picture for the ControlNet, or for the model itself; nothing where none takes one."""
         return frozenset(self._controlled)
 
     @property
@@ -169,13 +188,20 @@ def _tasks_of(pipeline: DiffusionPipeline) -> frozenset[Task]:
 
 def _may_become(loaded: DiffusionPipeline, own: frozenset[Task], task: Task) -> bool:
     """Whether a form for another task would be one of the same model."""
+    pipeline_config: Any = loaded.config
     if Task.EDITING in own:
         return task is Task.INPAINTING
+    if task is Task.TEXT_TO_IMAGE and pipeline_config.get("requires_aesthetics_score"):
+        # Refiners of Stable Diffusion XL know nothing but pictures.
+        return False
+    network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
+    channels = getattr(network, "config", {}).get("in_channels")
+    if task is Task.INPAINTING and type(loaded).__name__.startswith(_INPAINTS_BY_CHANNELS):
+        return channels == _WITH_MASK
     if Task.INPAINTING in own:
         # One that was trained for it takes the mask, too, as further channels, which other forms do not have.
-        network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
         latents = getattr(getattr(loaded, "vae", None), "config", {}).get("latent_channels")
-        return getattr(network, "config", {}).get("in_channels") in (latents, latents and 4 * latents)
+        return channels in (latents, latents and 4 * latents)
     return True
 
 

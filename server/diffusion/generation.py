@@ -18,6 +18,8 @@ from server.diffusion import notices
 from server.diffusion.batching import Rendezvous
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import OutOfMemory, PicturesWithheld
+from server.diffusion.fitting import ResizeMode, plan_fitting
+from server.diffusion.forms import Task
 from server.diffusion.memory import is_shortage
 from server.diffusion.metadata import Metadata
 from server.diffusion.metrics import count_image
@@ -27,7 +29,7 @@ from server.diffusion.progress import OnProgress, Progress
 from server.diffusion.prompts import watch_length
 from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
-from server.diffusion.shortage import degradations
+from server.diffusion.sizing import Size
 from server.diffusion.spans import annotate, span
 from server.diffusion.step_cache import Reuse, step_cache
 from server.diffusion.warnings import WarningCode, Warnings
@@ -157,17 +159,34 @@ class Generation:
             with explaining_shortage():
                 drawn = await asyncio.wrap_future(submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed))
         progress.finish_picture(index)
-        image = await asyncio.to_thread(self._fetch, drawn)
-        return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache and cache.reuse)
+        image = await asyncio.to_thread(self._fetch, drawn, index)
+        return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache.reuse if cache else None)
 
-    def _fetch(self, drawn: Drawn) -> Image.Image:
+    def _fetch(self, drawn: Drawn, index: int) -> Image.Image:
         try:
             image: Image.Image = drawn.images[0]
         except Exception as error:
             # What fails on a GPU may show when the pixels are fetched.
             self._rendezvous.check(error)
             raise
+        image = self._fitted(image, index)
         return image if drawn.withheld else self._plan.finish(image)
+
+    def _fitted(self, image: Image.Image, index: int) -> Image.Image:
+        """A picture in the size that was promised: some models make a few sizes alone, whatever is asked for."""
+        made, wanted = Size(*image.size), self._plan.size
+        if wanted is None or made == wanted:
+            return image
+        self._warnings.add(
+            WarningCode.ROUNDED,
+            None,
+            f"the model made picture {index} {made.width}x{made.height}; it was scaled to the "
+            f"{wanted.width}x{wanted.height} that were asked for, and cut where the shape is another.",
+        )
+        # One that has the sides of the other, as Kandinsky 2.2's from pictures, has squeezed what it was given.
+        is_squeezed = made == Size(wanted.height, wanted.width) and self._plan.task is not Task.TEXT_TO_IMAGE
+        mode = ResizeMode.STRETCH if is_squeezed else ResizeMode.COVER
+        return plan_fitting(made, wanted, mode).apply(image.convert("RGB"))
 
     def _schedule(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the event loop, as this request; from any thread."""
@@ -189,11 +208,6 @@ class Generation:
                 f"picture {index} (seed {picture.seed}) is black: the model's safety checker withheld it. Try another "
                 "prompt or seed.",
             )
-        wanted = self._plan.size
-        if wanted and picture.image.size != (wanted.width, wanted.height):
-            made = "x".join(map(str, picture.image.size))
-            message = f"the model made picture {index} {made}, not {wanted.width}x{wanted.height}."
-            self._warnings.add(WarningCode.ROUNDED, None, message)
 
 
 @dataclass(frozen=True)
@@ -215,7 +229,7 @@ def draw(pipeline: Any, arguments: Mapping[str, Any], seed: int, warnings: Warni
     """
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator("cpu").manual_seed(seed)
-    with notices.told_to(warnings), degradations(lambda note: warnings.add(WarningCode.DEGRADED, None, note)):
+    with notices.told_to(warnings):
         result = pipeline(**arguments, generator=generator)
     checked = getattr(result, "nsfw_content_detected", None)
     return Drawn(result.images, withheld=bool(checked and checked[0]))

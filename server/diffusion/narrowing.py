@@ -80,9 +80,11 @@ def _pictures(forms: Forms) -> Narrowing:
         changes["prompt_strength"] = "this model does not begin with a picture"
     if forms.most_references < 2:
         changes["reference_images"] = "this model takes one picture at most"
-    if not forms.controlled_tasks:
-        for name in ("image", "conditioning_scale", "start", "end"):
+    for name in ("image", "conditioning_scale", "start", "end"):
+        if not forms.controlled_tasks:
             changes[f"controlnet_{name}"] = "no ControlNet is loaded"
+        elif forms.needs_control and name != "image":
+            changes[f"controlnet_{name}"] = "this model follows the picture as it was trained to"
     if not (forms.tasks - {Task.TEXT_TO_IMAGE} or forms.controlled_tasks):
         changes["resize_mode"] = "this model makes pictures from text alone"
     return changes

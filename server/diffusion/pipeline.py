@@ -14,6 +14,7 @@ from server.diffusion.checkpoint import load_checkpoint
 from server.diffusion.errors import ModelError, first_line
 from server.diffusion.files import check_folder
 from server.diffusion.schedulers import Scheduler
+from server.diffusion.torchvision import lacks_torchvision, torchvision_remedy
 
 
 def read(model: Path) -> DiffusionPipeline:
@@ -47,6 +48,10 @@ def read(model: Path) -> DiffusionPipeline:
     except ModelError:
         raise
     except Exception as error:
+        if lacks_torchvision(error):
+            raise ModelError(
+                f"The model in {model} reads pictures with torchvision, and {torchvision_remedy()}"
+            ) from error
         reason = first_line(error)
         raise ModelError(
             f"The model in {model} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "

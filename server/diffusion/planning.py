@@ -10,7 +10,7 @@ from typing import Any
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image
 
-from server.diffusion.arguments import call_arguments, size_limits
+from server.diffusion.arguments import call_arguments, magnification, size_limits
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import InputError
 from server.diffusion.fitting import ResizeMode, fit_mask, fit_picture
@@ -147,6 +147,8 @@ def _choose_task(forms: Forms, sent: SentPictures) -> Task:
 
 def _choose_form(forms: Forms, task: Task, request: PictureRequest) -> DiffusionPipeline:
     controlled = request.controlnet_image is not None
+    if forms.needs_control and not controlled:
+        raise InputError("controlnet_image", "this model draws after a picture of lines, depths or the like. Send one.")
     if controlled and not forms.controlled_tasks:
         raise InputError("controlnet_image", "no ControlNet is loaded. Leave it out, or have one loaded.")
     form = forms.get(task, controlled)
@@ -188,9 +190,11 @@ def _with_pictures(plan: Plan, request: PictureRequest, sent: SentPictures, warn
     if plan.task is Task.EDITING:
         pictures = [picture for picture in (sent.image, *sent.references) if picture]
         if not accepted_arguments(plan.pipeline).keys() >= {"width", "height"}:
-            # What comes out is as large as what goes in. To others it goes as it is: they bring it to the sizes that
-            # they were trained with.
-            pictures = [fit_picture(picture, size, mode, "image", warnings) for picture in pictures]
+            # What comes out is as large as what goes in, or so many times as large. To others it goes as it is: they
+            # bring it to the sizes that they were trained with.
+            factor = magnification(plan.pipeline)
+            inner = Size(max(1, size.width // factor), max(1, size.height // factor))
+            pictures = [fit_picture(picture, inner, mode, "image", warnings) for picture in pictures]
         elif mode:
             message = "it has no effect: this model takes the whole of what it edits. Leave it out."
             warnings.add(WarningCode.IGNORED, "resize_mode", message)
@@ -255,8 +259,8 @@ def _with_strength(plan: Plan, request: PictureRequest, warnings: Warnings) -> P
     settings, asked = plan.settings, request.prompt_strength
     if asked == 0:
         return replace(plan, untouched=plan.arguments["image"], arguments={**plan.arguments, "strength": 0.0})
-    if asked is not None and "strength" not in settings:
-        raise InputError("prompt_strength", f"this model ({type(plan.pipeline).__name__}) has none. Leave it out.")
+    if "strength" not in settings:
+        return plan
     strength = asked if asked is not None else settings.get("strength")
     if not isinstance(strength, int | float):
         return plan

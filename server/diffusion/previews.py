@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from server.diffusion import notices
+from server.diffusion.errors import first_line
 from server.diffusion.raster import Raster
 from server.diffusion.warnings import WarningCode
 
@@ -46,14 +47,29 @@ class Previews:
             return arguments
 
         def on_step_end(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            if (step + 1) % every == 0:
-                if self._linear is None:
-                    self._linear = _fit(pipeline.vae, pipeline._execution_device)
-                latents = _unpacked(pipeline, tensors["latents"], arguments)
-                deliver(Raster(_colours(latents[:1], self._linear)))
+            nonlocal every
+            if every and (step + 1) % every == 0:
+                try:
+                    made = self._make(pipeline, tensors["latents"], arguments)
+                except Exception as error:  # latents may be written in ways that nobody has thought of yet
+                    every = 0
+                    message = f"what this model works on cannot be shown ({first_line(error)}): there are no previews."
+                    notices.tell(notices.Notice(message, WarningCode.IGNORED, "preview_interval"))
+                else:
+                    deliver(made)
             return tensors
 
         return {**arguments, "callback_on_step_end": on_step_end}
+
+    def _make(self, pipeline: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> Raster:
+        if self._linear is None:
+            self._linear = _fit(_autoencoder(pipeline), pipeline._execution_device)
+        return Raster(_colours(_unpacked(pipeline, latents, arguments)[:1], self._linear))
+
+
+def _autoencoder(pipeline: Any) -> Any:
+    # Kandinsky's is called so.
+    return pipeline.movq if hasattr(pipeline, "movq") else pipeline.vae
 
 
 def _fit(vae: Any, device: torch.device) -> torch.Tensor:
@@ -75,6 +91,10 @@ def _encode(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
     pixels = pixels.to(next(vae.parameters()).dtype)
     is_video = "temperal_downsample" in vae.config
     encoded = vae.encode(pixels.unsqueeze(2) if is_video else pixels)
+    if hasattr(encoded, "latents"):
+        # Of quantized ones pipelines take these as they are.
+        latents: torch.Tensor = encoded.latents
+        return latents.float().cpu()
     latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latent
     return _as_pipelines_do(vae, latents.squeeze(2) if is_video else latents).float().cpu()
 

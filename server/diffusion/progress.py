@@ -50,7 +50,7 @@ class Progress:
         """Let a pipeline, which belongs to the picture of this number, report here."""
 
         def start_stage(iterable: Iterable[Any] | None = None, total: int | None = None) -> _Stage:
-            steps = total if total is not None else len(list(iterable or ()))
+            steps = total if total is not None else _count(iterable)
             self._schedule(self._start_stage, picture, steps)
             return _Stage(lambda steps: self._schedule(self._advance, picture, steps), iterable, total)
 
@@ -99,6 +99,11 @@ class Progress:
         if due and done != self._printed:
             self._printed_at, self._printed = elapsed, done
             print(tqdm.format_meter(done, total, elapsed, ncols=70), file=sys.stderr, flush=True)
+
+
+def _count(iterable: Iterable[Any] | None) -> int:
+    # Not by whether it is true, which tensors of timesteps are not.
+    return 0 if iterable is None else len(list(iterable))
 
 
 class _Stage(tqdm):  # type: ignore[misc]

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers.hooks import FirstBlockCacheConfig
 from diffusers.hooks._common import _ALL_TRANSFORMER_BLOCK_IDENTIFIERS
+from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
 from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformer2DModel
@@ -49,12 +49,12 @@ class Reuse:
 
 def why_not(pipeline: Any) -> str | None:
     """Why a pipeline cannot leave out parts of steps; `None` where it can."""
-    model = getattr(pipeline, "transformer", None)
+    model: Any = getattr(pipeline, "transformer", None)
     if type(model) not in _WORKING:
         return f"this model ({type(pipeline).__name__}) has no cache of steps in diffusers that works"
     if model.is_cache_enabled:
         return "who runs this server has turned a cache on for every request"
-    if any(hasattr(module, "_hf_hook") for module in model.modules()):  # type: ignore[attr-defined]
+    if any(hasattr(module, "_hf_hook") for module in model.modules()):
         return "the device has too little memory for all of this model"
     return None
 

@@ -134,6 +134,8 @@ def _for_what_is_done(plan: Plan, request: PictureRequest) -> _Unused:
         yield "prompt_strength", "this model edits as the prompt says. Leave it out"
     if request.go_fast and plan.settings.get("num_inference_steps") == 1:
         yield "go_fast", "a single step has none before it. Leave it out"
+    if plan.task is Task.INPAINTING and request.prompt_strength and "strength" not in plan.settings:
+        yield "prompt_strength", "with a mask this model has none. Leave it out"
     if request.disable_safety_checker and getattr(plan.pipeline, "safety_checker", None) is None:
         yield "disable_safety_checker", "this model has no safety checker. Leave it out"
 

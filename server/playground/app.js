@@ -1,21 +1,23 @@
 // The page: what is known of the server and the model, what stands in the form, and what was run.
 
 import { html, render, useEffect, useRef, useState } from "./html.js";
-import { request, token, Unauthorized } from "./api.js";
+import { token, Unauthorized } from "./api.js";
 import { ApiTab } from "./api-tab.js";
 import { Form } from "./form.js";
 import { fileAt } from "./files.js";
 import { useForm } from "./form-state.js";
+import { Guard } from "./guard.js";
 import { HealthMark, isReady, Obstacle, useHealth } from "./health.js";
 import { History } from "./history.js";
+import { useModel } from "./model.js";
 import { isSeed, randomSeed } from "./number-widget.js";
-import { focusInput, usePageKeys, usePagePaste } from "./page-events.js";
+import { focusInput, showInput, usePageKeys, usePagePaste } from "./page-events.js";
 import { withoutSecrets } from "./request.js";
-import { Result } from "./result.js";
-import { cancel, run as runPrediction } from "./run.js";
+import { Result, warningsOf } from "./result.js";
 import { RunBar } from "./run-bar.js";
-import { readModel } from "./schema.js";
-import { forget, keep, kept } from "./store.js";
+import { useRuns } from "./runs.js";
+import { inWords } from "./schema.js";
+import { Skeleton } from "./skeleton.js";
 import { Tabs } from "./tabs.js";
 import { ThemeButton } from "./theme.js";
 import { TokenDialog } from "./token-dialog.js";
@@ -29,69 +31,45 @@ function App() {
   const [health, askHealth] = useHealth(onError);
   const [model, askModel] = useModel(health, onError);
   const fields = model?.fields ?? NONE;
-  const { drafts, errors, built, setDraft, fill, setErrors } = useForm(fields);
+  const { drafts, errors, built, left, setDraft, fill, offer, setErrors } = useForm(fields);
   const [tab, setTab] = useState(DEMO);
-  const [run, setRun] = useState(null);
-  const [entries, setEntries] = useState([]);
   const [said, setSaid] = useState("");
-  const following = useRef(null);
   const output = useRef(null);
 
+  const onEnded = (ended) => {
+    setSaid(announcement(ended));
+    if (ended.status !== "refused") return;
+    refuse(ended.fields);
+    askHealth();
+  };
+  const runs = useRuns({ onFound: (entry) => offer(entry.input), onEnded, onError });
+  const { run } = runs;
   const running = run !== null && run.phase !== "ended";
+  const ready = isReady(health);
 
-  useEffect(() => void kept().then(setEntries), []);
+  const refuse = (wrong) => {
+    setErrors(wrong);
+    focusInput(fields.find((field) => wrong[field.name])?.name);
+  };
 
-  const focusFirst = (wrong) => focusInput(fields.find((field) => wrong[field.name])?.name);
-
-  const start = async (input) => {
-    following.current?.abort();
-    following.current = new AbortController();
+  const start = (input) => {
     setErrors({});
     setTab(DEMO);
     setSaid("Running");
     const preview = fields.some((field) => field.name === "preview_interval") && !("preview_interval" in input);
-    const extra = preview ? { preview_interval: 1 } : {};
-    try {
-      const ended = await runPrediction(input, extra, setRun, following.current.signal);
-      if (ended.phase !== "ended") return;
-      setSaid(announcement(ended));
-      if (ended.status === "refused") {
-        setErrors(ended.fields);
-        focusFirst(ended.fields);
-        askHealth();
-      } else if (ENDED.has(ended.status)) {
-        const { chunks: _, previews: __, warning: ___, ...entry } = ended;
-        setEntries(await keep({ ...entry, input: withoutSecrets(fields, input) }));
-      }
-    } catch (error) {
-      onError(error);
-      setRun(null);
-      if (!(error instanceof Unauthorized)) throw error;
-    }
+    runs.start(model.path, input, withoutSecrets(fields, input), preview ? { preview_interval: 1 } : {});
   };
 
   const onRun = () => {
-    if (running || !model || !isReady(health)) return;
-    if (Object.keys(built.errors).length) {
-      setErrors(built.errors);
-      focusFirst(built.errors);
-    } else start(built.input);
-  };
-
-  const onCancel = async () => {
-    try {
-      await cancel(run.id);
-    } catch {
-      // Nobody hears it; so it is given up.
-      following.current.abort();
-      setRun((last) => ({ ...last, phase: "ended", status: "canceled", endedAt: Date.now() }));
-    }
+    if (running || !model || !ready) return;
+    if (Object.keys(built.errors).length) refuse(built.errors);
+    else start(built.input);
   };
 
   const open = (entry) => {
     if (running) return;
     fill(entry.input);
-    setRun({ ...entry, chunks: [], previews: {} });
+    runs.open(entry);
   };
 
   const again = (entry, seed) => {
@@ -107,20 +85,22 @@ function App() {
   const seedField = fields.find(isSeed);
   const targets = fields.filter((field) => FILES.has(field.kind) && field.name !== "mask");
 
-  const use = (name, url) => {
-    const file = { ...fileAt(url), name: url.startsWith("data:") ? "output" : url };
-    put(fields.find((field) => field.name === name), file);
-    setSaid("It is an input now");
-    focusInput(name);
+  const put = (field, file) => {
+    setDraft(field, field.kind === "file" ? file : (before = []) => [...before, file]);
+    setSaid(`It is in ${field.label} now`);
   };
-
-  const put = (field, file) => setDraft(field, field.kind === "file" ? file : (before = []) => [...before, file]);
+  const use = (field, url) => {
+    put(field, { ...fileAt(url), name: url.startsWith("data:") ? "output" : url });
+    focusInput(field.name);
+  };
 
   usePageKeys(onRun);
   usePagePaste((file) => {
     const isFree = (field) => field.kind === "file" && !drafts[field.name];
     const free = fields.find(isFree) ?? fields.find((field) => field.kind === "files");
-    if (free) put(free, file);
+    if (!free) return;
+    put(free, file);
+    showInput(free.name);
   });
 
   return html`
@@ -133,11 +113,11 @@ function App() {
       <${ThemeButton} />
     </header>
     <main>
-      <h1>${model?.description || "Run the model"}</h1>
+      <h1>${model?.description || (model?.trains ? "Train the model" : "Run the model")}</h1>
       <${Obstacle} health=${health} />
       <${Tabs} name="Page" id="page" tabs=${[DEMO, API]} chosen=${tab} onChoose=${setTab} />
       <div id="page-panel" role="tabpanel" aria-labelledby=${`page-${tab === DEMO ? 0 : 1}`}>
-        ${!model && html`<div class="skeleton" aria-label="Loading the form" role="img"></div>`}
+        ${!model && health.status !== "SETUP_FAILED" && html`<${Skeleton} />`}
         ${
           model &&
           html`<div class=${`halves ${tab === API ? "with-api" : ""}`}>
@@ -145,22 +125,26 @@ function App() {
             event.preventDefault();
             onRun();
           }}>
+            <${LeftOut} names=${left} />
             <${Form} fields=${fields} drafts=${drafts} errors=${errors} notes=${notesOf(run)} onDraft=${setDraft} />
-            <${RunBar} running=${running} ready=${isReady(health)} fields=${fields} input=${built.input}
-              onCancel=${onCancel} onReset=${() => fill({})} />
+            <${RunBar} running=${running} ready=${ready} model=${model} input=${built.input}
+              onCancel=${runs.stop} onReset=${() => fill({})} />
           </form>
           ${
             tab === API
               ? html`<${ApiTab} input=${built.input} model=${model} />`
               : html`<section class="half" aria-labelledby="output-title" ref=${output}>
                 <h2 id="output-title" class="unseen">Output</h2>
-                <${Result} run=${run} model=${model} busy=${health.status === "BUSY"} targets=${targets}
-                  onUse=${use} onFocus=${focusInput} />
-                <${History} entries=${entries} busy=${running || !isReady(health)} canVary=${Boolean(seedField)}
-                  onOpen=${open}
-                  onAgain=${(entry) => again(entry, seedUsed(entry, seedField))}
-                  onVary=${(entry) => again(entry, randomSeed(seedField))}
-                  onForget=${async (id) => setEntries(await forget(id))} />
+                <${Guard} key=${run?.id} what="The output">
+                  <${Result} run=${run} model=${model} busy=${health.status === "BUSY"} targets=${targets}
+                    onUse=${use} onFocus=${focusInput} />
+                <//>
+                <${Guard} what="What ran earlier">
+                  <${History} entries=${runs.entries.filter((entry) => isHere(entry, model, run))}
+                    busy=${running || !ready} canVary=${Boolean(seedField)} onOpen=${open}
+                    onAgain=${(entry) => again(entry, seedUsed(entry, seedField))}
+                    onVary=${(entry) => again(entry, randomSeed(seedField))} onForget=${runs.forget} />
+                <//>
               </section>`
           }
         </div>`
@@ -180,39 +164,23 @@ function App() {
 }
 
 const NONE = [];
-const ENDED = new Set(["succeeded", "failed", "canceled"]);
 const FILES = new Set(["file", "files"]);
-const BETWEEN_QUESTIONS = 1000;
 const NARROW = "(max-width: 899px)";
 
-/** [model, ask]: null until it is set up, and read again after each setup, which may change its inputs; what asks at once. */
-function useModel(health, onError) {
-  const [model, setModel] = useState(null);
-  const [asked, setAsked] = useState(0);
-  const askNow = () => setAsked((times) => times + 1);
-  const setUp = isReady(health) ? health.setup.completed_at : undefined;
-  useEffect(() => {
-    if (!setUp) return undefined;
-    const asking = new AbortController();
-    let timer;
-    request("openapi.json", { signal: asking.signal })
-      .then(async (response) => setModel(readModel(await response.json())))
-      .catch((error) => {
-        if (asking.signal.aborted) return;
-        onError(error);
-        if (!(error instanceof Unauthorized)) timer = setTimeout(askNow, BETWEEN_QUESTIONS);
-      });
-    return () => {
-      asking.abort();
-      clearTimeout(timer);
-    };
-  }, [setUp, asked]);
-  return [model, askNow];
+function LeftOut({ names }) {
+  if (!names.length) return null;
+  return html`<div class="notice wait" role="status">
+    <strong>Not everything could be filled in</strong>
+    <p>The model does not take what was given for: ${names.map(inWords).join(", ")}.</p>
+  </div>`;
 }
+
+/** Whether it belongs among what ran earlier: it is of the same kind, and not what is shown while it runs. */
+const isHere = (entry, model, run) => entry.path === model.path && (entry.status || entry.id !== run?.id);
 
 function notesOf(run) {
   const notes = {};
-  for (const { input, message } of run?.phase === "ended" ? (run.metrics?.warnings ?? []) : []) {
+  for (const { input, message } of run?.phase === "ended" ? warningsOf(run) : []) {
     if (input) notes[input] = [...(notes[input] ?? []), message];
   }
   return notes;
@@ -227,4 +195,4 @@ function announcement(run) {
 /** So that the same comes out again, where the model told what it drew. */
 const seedUsed = (entry, field) => (field && Number.isInteger(entry.metrics.seed) ? entry.metrics.seed : undefined);
 
-render(html`<${App} />`, document.getElementById("app"));
+render(html`<${Guard} what="The page"><${App} /><//>`, document.getElementById("app"));

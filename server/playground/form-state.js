@@ -3,13 +3,14 @@
 
 import { useEffect, useMemo, useState } from "./html.js";
 import { linkedInput } from "./link.js";
-import { buildInput, draftOf } from "./request.js";
+import { buildInput, draftOf, misfits } from "./request.js";
 
 /**
  * @param {Array} fields of the model; what stands in one that is not among them now is kept for when it is again
- * @returns {object} drafts and errors by the name of the field, what `buildInput` makes of the drafts as `built`, and
- *   what changes them: `setDraft(field, next)`, where `next` is a draft or a function of the one before,
- *   `fill(input)`, and `setErrors(errors)`
+ * @returns {object} drafts and errors by the name of the field, what `buildInput` makes of the drafts as `built`, the
+ *   names of what was to be filled in and could not as `left`, and what changes all that: `setDraft(field, next)`,
+ *   where `next` is a draft or a function of the one before, `fill(input)`, `offer(input)`, which fills in a form that
+ *   nothing was done to, and `setErrors(errors)`
  */
 export function useForm(fields) {
   const [state, setState] = useState(() => ({ given: linkedInput() ?? {}, own: {} }));
@@ -19,6 +20,8 @@ export function useForm(fields) {
     state,
   ]);
   const built = useMemo(() => buildInput(fields, drafts), [fields, drafts]);
+
+  const left = useMemo(() => (fields.length ? misfits(fields, state.given) : []), [fields, state.given]);
 
   const setDraft = (field, next) => {
     setState((before) => {
@@ -31,16 +34,20 @@ export function useForm(fields) {
     setState({ given: input, own: {} });
     setErrors({});
   };
+  const offer = (input) => {
+    const isUntouched = ({ given, own }) => !Object.keys(given).length && !Object.keys(own).length;
+    setState((before) => (isUntouched(before) ? { given: input, own: {} } : before));
+  };
   useEffect(() => {
     const onHashChange = () => linkedInput() && fill(linkedInput());
     addEventListener("hashchange", onHashChange);
     return () => removeEventListener("hashchange", onHashChange);
   }, []);
-  return { drafts, errors, built, setDraft, fill, setErrors };
+  return { drafts, errors, built, left, setDraft, fill, offer, setErrors };
 }
 
 function draftIn({ given, own }, field) {
   const mine = own[field.name];
   // After a setup the model may take something else under the same name.
-  return mine?.kind === field.kind ? mine.draft : draftOf(field, given[field.name]);
+  return mine?.kind === field.kind ? mine.draft : draftOf(field, Object.hasOwn(given, field.name) ? given[field.name] : undefined);
 }

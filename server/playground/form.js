@@ -2,8 +2,8 @@
 
 import { html, useEffect, useState } from "./html.js";
 import { Field } from "./field.js";
+import { groupsOf } from "./groups.js";
 import { isChanged } from "./request.js";
-import { groupsOf } from "./schema.js";
 
 /**
  * @param {object} props

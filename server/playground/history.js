@@ -25,15 +25,15 @@ export function History({ entries, busy, canVary, onOpen, onAgain, onVary, onFor
             <p class="earlier-title">${name}</p>
             <p class="quiet">
               <time datetime=${at.toISOString()}>${whenOf(at)}</time>
-              ${` · ${entry.status === "succeeded" ? seconds(entry.endedAt - entry.startedAt) : entry.status}`}
+              ${` · ${entry.status === "succeeded" ? seconds(entry.endedAt - entry.startedAt) : (entry.status ?? "running")}`}
             </p>
             <div class="row">
-              <button type="button" class="plain" disabled=${busy} onClick=${() => onAgain(entry)}>
+              <button type="button" class="plain" disabled=${busy || !entry.status} onClick=${() => onAgain(entry)}>
                 Again${ofWhat}
               </button>
               ${
                 canVary &&
-                html`<button type="button" class="plain" disabled=${busy} onClick=${() => onVary(entry)}>
+                html`<button type="button" class="plain" disabled=${busy || !entry.status} onClick=${() => onVary(entry)}>
                   Vary the seed${ofWhat}
                 </button>`
               }
@@ -50,7 +50,8 @@ function Thumbnail({ entry }) {
   const [first] = [entry.output].flat();
   if (isFile(first) && mediaType(first).startsWith("image/") && first.startsWith("data:"))
     return html`<img src=${first} alt="" />`;
-  const text = entry.status === "succeeded" && typeof first === "string" && !isFile(first) ? first : entry.status;
+  const isText = entry.status === "succeeded" && typeof first === "string" && !isFile(first);
+  const text = isText ? first : (entry.status ?? "running");
   return html`<span class="no-picture">${text.slice(0, 80)}</span>`;
 }
 

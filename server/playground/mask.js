@@ -71,15 +71,19 @@ export function MaskDialog({ image, mask, onDone, onClose }) {
         role="application"
         aria-label="Mask: arrows move the brush, Space paints, Ctrl-Z takes back"
         onPointerDown=${(event) => {
+          if (event.button || !event.isPrimary) return;
           event.currentTarget.setPointerCapture(event.pointerId);
           paint(...placeOf(event), true);
         }}
         onPointerMove=${(event) => {
+          // A second finger paints nothing.
+          if (!event.isPrimary) return;
           const [x, y] = placeOf(event);
           if (event.buttons) paint(x, y, false);
           else setBrush({ x, y, down: false, seen: true });
         }}
         onPointerUp=${lift}
+        onPointerCancel=${lift}
         onPointerLeave=${() => setBrush((last) => ({ ...last, seen: last.down }))}
         onFocus=${() => setBrush((last) => ({ ...last, seen: true }))}
         onKeyDown=${onKeyDown}

@@ -9,7 +9,7 @@ import { Pictures } from "./pictures.js";
  * @param {object} props.schema of the output
  * @param {object} props.run
  * @param {Array} props.targets the file inputs that an output can be used for
- * @param {Function} props.onUse called with the name of one and the address of the file
+ * @param {Function} props.onUse called with one of them and the address of the file
  */
 export function Output({ schema, run, targets, onUse }) {
   const value = run.phase === "ended" && run.output !== undefined ? run.output : soFar(schema, run.chunks);

@@ -44,13 +44,23 @@ function useLatest(value) {
   return latest;
 }
 
-/** Show the field of an input, and go there. */
+/** Unfold what an input is in. */
+export function showInput(name) {
+  // Once it is drawn.
+  requestAnimationFrame(() => unfolded(name));
+}
+
+/** The same, and go there. */
 export function focusInput(name) {
-  // Once it is drawn, and the group around it unfolded.
   requestAnimationFrame(() => {
-    const field = document.querySelector(`[data-input="${CSS.escape(name ?? "")}"]`);
-    field?.closest("details")?.setAttribute("open", "");
+    const field = unfolded(name);
     field?.scrollIntoView({ block: "center" });
     field?.querySelector("input, textarea, select, button")?.focus({ preventScroll: true });
   });
+}
+
+function unfolded(name) {
+  const field = document.querySelector(`[data-input="${CSS.escape(name ?? "")}"]`);
+  field?.closest("details")?.setAttribute("open", "");
+  return field;
 }

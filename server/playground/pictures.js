@@ -38,7 +38,7 @@ function Picture({ url, name, place, targets, onUse, onOpen }) {
         Download<span class="unseen"> output ${place + 1}</span>
       </a>
       ${targets.map(
-        (field) => html`<button type="button" key=${field.name} onClick=${() => onUse(field.name, url)}>
+        (field) => html`<button type="button" key=${field.name} onClick=${() => onUse(field, url)}>
           Use as ${targets.length > 1 ? field.label.toLowerCase() : "input"}
           <span class="unseen">: output ${place + 1}</span>
         </button>`,

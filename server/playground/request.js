@@ -3,11 +3,11 @@
 // A draft is what a field's widget holds: text for numbers and JSON, {url, name} for a file, and lists of these.
 // `undefined` and "" are an input that is left out.
 
-import { fileAt } from "./files.js";
+import { fileAt, isFile } from "./files.js";
 
-/** The draft of a field that has this value, or, without one, its default. */
+/** The draft of a field that has this value, or its default where there is none, or one that does not fit. */
 export function draftOf(field, given) {
-  const value = given ?? field.default;
+  const value = given === undefined || given === null || !fits(field, given) ? field.default : given;
   if (value === undefined || value === null) return field.kind === "boolean" && field.required ? false : undefined;
   switch (field.kind) {
     case "integer":
@@ -24,6 +24,48 @@ export function draftOf(field, given) {
     default:
       return value;
   }
+}
+
+/** The names in an input from elsewhere that the form has no place for: unknown, or of another kind. */
+export function misfits(fields, input) {
+  const known = new Map(fields.map((field) => [field.name, field]));
+  const isMisfit = ([name, value]) => value !== null && !(known.has(name) && fits(known.get(name), value));
+  return Object.entries(input)
+    .filter(isMisfit)
+    .map(([name]) => name);
+}
+
+/** Whether the widget can hold it. Whether it is allowed says the server. */
+function fits(field, value) {
+  switch (field.kind) {
+    case "integer":
+    case "number":
+      return Number.isFinite(value);
+    case "boolean":
+      return typeof value === "boolean";
+    case "choice":
+      return field.choices.includes(value);
+    case "choices":
+      return Array.isArray(value) && value.every((item) => field.choices.includes(item));
+    case "file":
+      return isFile(value);
+    case "files":
+      return Array.isArray(value) && value.every(isFile);
+    case "list":
+      return Array.isArray(value) && value.every((item) => typeof item === "string" || Number.isFinite(item));
+    case "json":
+      return isShallow(value);
+    default:
+      return typeof value === "string";
+  }
+}
+
+const DEEPEST = 100;
+
+/** Whether there is an end to it within reason; what is nested without measure is too large once it is indented. */
+function isShallow(value, room = DEEPEST) {
+  if (value === null || typeof value !== "object") return true;
+  return room > 0 && Object.values(value).every((item) => isShallow(item, room - 1));
 }
 
 /**

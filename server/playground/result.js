@@ -13,7 +13,7 @@ export function Result({ run, model, busy, targets, onUse, onFocus }) {
     ${hasEnded ? html`<${Ending} run=${run} />` : html`<${Progress} run=${run} busy=${busy} />`}
     <${Warnings} run=${run} onFocus=${onFocus} />
     <${Output} schema=${model.output} run=${run} targets=${targets} onUse=${onUse} />
-    ${hasEnded && run.status !== "refused" && html`<${Metrics} metrics=${run.metrics} />`}
+    ${hasEnded && run.status !== "refused" && html`<${Metrics} run=${run} />`}
     ${
       run.logs &&
       html`<details class="more" open=${run.status === "failed"}>
@@ -36,7 +36,7 @@ function Empty() {
   return html`<div class="empty">
     <div class="tray" aria-hidden="true"></div>
     <p>What the model makes appears here.</p>
-    <p class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd> runs it.</p>
+    <p class="quiet with-keys"><kbd>Ctrl</kbd> <kbd>Enter</kbd> runs it.</p>
   </div>`;
 }
 
@@ -64,7 +64,7 @@ function Ending({ run }) {
 }
 
 function Warnings({ run, onFocus }) {
-  const warnings = run.metrics.warnings ?? [];
+  const warnings = warningsOf(run);
   if (!warnings.length && !run.warning) return null;
   return html`<section class="warnings" aria-label="Warnings">
     <ul>
@@ -84,11 +84,21 @@ function Warnings({ run, onFocus }) {
   </section>`;
 }
 
-/** Metrics that are shown in another way. */
-const ELSEWHERE = new Set(["warnings", "preview", "progress"]);
+/** What the model recorded as the metric `warnings`, as far as it is what is meant by that: {code, input, message}. */
+export function warningsOf(run) {
+  const { warnings } = run.metrics;
+  return Array.isArray(warnings) ? warnings.filter((warning) => typeof warning?.message === "string") : [];
+}
 
-function Metrics({ metrics }) {
-  const shown = Object.entries(metrics).filter(([name]) => !ELSEWHERE.has(name));
+/** Metrics that are shown in another way. */
+const WARNINGS = "warnings";
+const ELSEWHERE = new Set(["preview", "progress"]);
+
+function Metrics({ run }) {
+  // Under these names models may record something else.
+  const isElsewhere = (name, value) => ELSEWHERE.has(name) || (name === WARNINGS && value?.length === warningsOf(run).length);
+  const isShown = ([name, value]) => !isElsewhere(name, value);
+  const shown = Object.entries(run.metrics).filter(isShown);
   if (!shown.length) return null;
   return html`<dl class="metrics" aria-label="Metrics">
     ${shown.map(

@@ -3,7 +3,6 @@
 import { request, Refused } from "./api.js";
 import { events } from "./events.js";
 
-const JSON_BODY = { "Content-Type": "application/json" };
 const BETWEEN_QUESTIONS = 1000;
 const BETWEEN_PICTURES = 50;
 
@@ -26,15 +25,45 @@ const BETWEEN_PICTURES = 50;
  * @property {string} [warning] what the server said besides
  */
 
+/** What is to be run: with an id, so that it can be found again whatever happens to this page. */
+export function newRun(input) {
+  return { id: newId(), input, startedAt: Date.now() };
+}
+
 /**
  * Run it; `onChange` gets the state whenever it changes. Returns the last one.
  *
- * Throws `Unauthorized` only. `signal` ends the following of it, not the prediction.
+ * Throws `Unauthorized` only. `signal` ends the following of it, not the prediction, which outlives the page.
+ *
+ * @param {string} path "predictions" or "trainings"
+ * @param {object} begun what `newRun` returned
+ * @param {object} extra further inputs, of the page's own
  */
-export async function run(input, extra, onChange, signal) {
-  const id = newId();
-  const startedAt = Date.now();
-  let state = { id, input, phase: "sending", startedAt, chunks: [], previews: {}, logs: "", metrics: {} };
+export async function run(path, begun, extra, onChange, signal) {
+  return following(path, begun, onChange, signal, async (state, change) => {
+    const body = JSON.stringify({ id: begun.id, input: { ...begun.input, ...extra } });
+    const response = await start(path, body, signal);
+    const warning = response.headers.get("X-Darkroom-Warning") ?? undefined;
+    change({ phase: "queued", warning });
+    const asking = askForPlace(path, begun.id, state, change, signal);
+    try {
+      if (response.status !== 202) await follow(response.body, state, change);
+    } catch (error) {
+      if (signal.aborted) throw error;
+    } finally {
+      clearInterval(asking);
+    }
+    if (state().phase !== "ended") await poll(path, begun.id, state, change, signal);
+  });
+}
+
+/** The same for one that another page, or this one before it was loaded anew, has begun. */
+export async function resume(path, begun, onChange, signal) {
+  return following(path, begun, onChange, signal, (state, change) => poll(path, begun.id, state, change, signal));
+}
+
+async function following(path, begun, onChange, signal, steps) {
+  let state = { ...begun, phase: "sending", chunks: [], previews: {}, logs: "", metrics: {} };
   let telling;
   const tell = () => {
     clearTimeout(telling);
@@ -49,20 +78,8 @@ export async function run(input, extra, onChange, signal) {
     else telling ??= setTimeout(tell, BETWEEN_PICTURES);
   };
   onChange(state);
-  const body = JSON.stringify({ id, input: { ...input, ...extra } });
   try {
-    const response = await start(body, signal);
-    const warning = response.headers.get("X-Darkroom-Warning") ?? undefined;
-    change({ phase: "queued", warning });
-    const asking = askForPlace(id, () => state, change, signal);
-    try {
-      if (response.status !== 202) await follow(response.body, () => state, change);
-    } catch (error) {
-      if (signal.aborted) throw error;
-    } finally {
-      clearInterval(asking);
-    }
-    if (state.phase !== "ended") await poll(id, () => state, change, signal);
+    await steps(() => state, change);
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError) && error.name !== "AbortError") throw error;
     const reason = error instanceof Refused ? error.message : "The server cannot be reached.";
@@ -78,22 +95,26 @@ function newId() {
 }
 
 /** Ask the server to stop it. That it has ended already is no error. */
-export async function cancel(id) {
+export async function cancel(path, id) {
   try {
-    await request(`predictions/${id}/cancel`, { method: "POST" });
+    await request(`${path}/${id}/cancel`, { method: "POST" });
   } catch (error) {
     if (!(error instanceof Refused && error.status === 404)) throw error;
   }
 }
 
-async function start(body, signal) {
+async function start(path, body, signal) {
+  // It runs on when this page is closed, loaded anew, or loses the connection.
+  const headers = { "Content-Type": "application/json", Prefer: "respond-async" };
+  const options = { method: "POST", body, signal };
+  // Of trainings there are no streams.
+  if (path !== "predictions") return request(path, { ...options, headers });
   try {
-    const headers = { ...JSON_BODY, Accept: "text/event-stream" };
-    return await request("predictions", { method: "POST", headers, body, signal });
+    return await request(path, { ...options, headers: { ...headers, Accept: "text/event-stream" } });
   } catch (error) {
     if (!(error instanceof Refused && error.status === 406)) throw error;
     // The operator wants no streams of this model.
-    return request("predictions", { method: "POST", headers: { ...JSON_BODY, Prefer: "respond-async" }, body, signal });
+    return request(path, { ...options, headers });
   }
 }
 
@@ -107,9 +128,8 @@ async function follow(body, state, change) {
         change({ logs: state().logs + data.data });
         break;
       case "metric":
-        if (data.name === "preview" && data.value) {
-          change({ previews: { ...state().previews, [data.value.index]: data.value.image } });
-        } else change({ metrics: recorded(state().metrics, data) });
+        if (isPreview(data)) change({ previews: { ...state().previews, ...previewsIn({ preview: data.value }) } });
+        else change({ metrics: recorded(state().metrics, data) });
         break;
       case "output":
         change({ chunks: [...state().chunks, data.chunk] });
@@ -118,6 +138,14 @@ async function follow(body, state, change) {
         end(data, change);
     }
   }
+}
+
+const isPreview = ({ name, value }) => name === "preview" && Object.keys(previewsIn({ preview: value })).length > 0;
+
+/** The preview among the metrics by its number, if there is one: other models may mean something else by that name. */
+function previewsIn({ preview }) {
+  const { image, index = 0 } = preview ?? {};
+  return typeof image === "string" && image.startsWith("data:image/") ? { [index]: image } : {};
 }
 
 function recorded(metrics, { name, value, mode }) {
@@ -129,16 +157,16 @@ function recorded(metrics, { name, value, mode }) {
 }
 
 function end(prediction, change) {
-  const { status, output, error, logs = "", metrics = {} } = prediction;
-  change({ phase: "ended", endedAt: Date.now(), status, output, error, logs, metrics, place: undefined });
+  const { status, output, error, logs = "", metrics = {}, completed_at: at } = prediction;
+  change({ phase: "ended", endedAt: Date.parse(at) || Date.now(), status, output, error, logs, metrics, place: undefined });
 }
 
-function askForPlace(id, state, change, signal) {
+function askForPlace(path, id, state, change, signal) {
   // A stream says nothing before its turn has come.
   return setInterval(async () => {
     if (state().phase !== "queued" || signal.aborted) return;
     try {
-      const { queue_position: place } = await (await request(`predictions/${id}`, { signal })).json();
+      const { queue_position: place } = await (await request(`${path}/${id}`, { signal })).json();
       if (state().phase === "queued") change({ place });
     } catch {
       // The stream tells of it, if the connection is lost.
@@ -146,13 +174,14 @@ function askForPlace(id, state, change, signal) {
   }, BETWEEN_QUESTIONS);
 }
 
-async function poll(id, state, change, signal) {
+async function poll(path, id, state, change, signal) {
   while (!signal.aborted) {
     try {
-      const prediction = await (await request(`predictions/${id}`, { signal })).json();
+      const prediction = await (await request(`${path}/${id}`, { signal })).json();
       if (ENDED.has(prediction.status)) return end(prediction, change);
       const { logs = "", metrics = {}, queue_position: place } = prediction;
-      change({ phase: place === undefined ? "running" : "queued", place, logs, metrics });
+      const previews = { ...state().previews, ...previewsIn(metrics) };
+      change({ phase: place === undefined ? "running" : "queued", place, logs, metrics, previews });
     } catch (error) {
       if (error instanceof Refused && error.status === 404) {
         const reason = "The server was restarted, or keeps no predictions: how this one ended is not known.";

@@ -1,7 +1,7 @@
 // The model as its OpenAPI document describes it: the fields of the form, and what comes out.
 
 const FILE = "uri";
-const PROMPT_LIKE = /(^|_)(prompt|prompts|text|caption|description|instructions?|message|story|lyrics|script)($|_)/;
+const PROMPT_LIKE = /(^|_)(prompts?|text|caption|description|instructions?|message|story|lyrics|script)(_\d+)?$/;
 const LONG_TEXT = 200;
 const MOST_ON_A_SLIDER = 5000;
 
@@ -19,10 +19,11 @@ const MOST_ON_A_SLIDER = 5000;
  * @property {boolean} loose whether text that is no JSON is meant as text
  */
 
-/** What the page needs to know of the model: {title, description, fields, output, streams}. */
+/** What the page needs to know of the model: {title, description, trains, path, fields, output}. */
 export function readModel(document) {
   const schemas = document.components.schemas;
-  const input = schemas.Input ?? {};
+  const trains = document.info["x-darkroom-mode"] === "train";
+  const input = schemas[trains ? "TrainingInput" : "Input"] ?? {};
   const required = new Set(input.required ?? []);
   const fields = Object.entries(input.properties ?? {})
     .map(([name, property]) => readField(name, property, required.has(name), schemas))
@@ -30,8 +31,10 @@ export function readModel(document) {
   return {
     title: document.info.title === "Cog" ? "Darkroom" : document.info.title,
     description: document.info.description ?? "",
+    trains,
+    path: trains ? "trainings" : "predictions",
     fields,
-    output: schemas.Output ?? {},
+    output: schemas[trains ? "TrainingOutput" : "Output"] ?? {},
   };
 }
 
@@ -90,39 +93,8 @@ function simpleKind(schema) {
   return { string: "text", integer: "integer", number: "number", boolean: "boolean" }[schema?.type];
 }
 
-/** `guidance_scale` as people write it: "Guidance scale"; and `num_outputs` as "Number of outputs". */
+/** `guidance_scale` as people write it: "Guidance scale"; `num_outputs` as "Number of outputs". */
 export function inWords(name) {
-  const words = name.replaceAll("_", " ").trim().replace(/^num /, "number of ");
+  const words = name.replaceAll("_", " ").trim().replace(/^num /, "number of ").replace(/\blora\b/, "LoRA");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
-
-const ON_ITS_OWN = new Set(["num", "max", "min", "use", "is", "enable", "disable", "no", "with"]);
-const FEW = 6;
-
-/**
- * The fields in the groups that the form shows them in; the first, without a title, is never folded.
- *
- * A short form has that one only. Else it holds what is required, longer texts and files; the rest is folded, those
- * together whose names begin with the same word, as in `output_format` and `output_quality`.
- */
-export function groupsOf(fields) {
-  if (fields.length <= FEW) return [{ title: "", fields }];
-  const main = fields.filter((field) => field.required || MAIN.has(field.kind));
-  const first = main.length ? main : fields.slice(0, 1);
-  const rest = fields.filter((field) => !first.includes(field));
-  const families = new Map();
-  for (const field of rest) {
-    const word = field.name.split("_")[0];
-    if (!ON_ITS_OWN.has(word)) families.set(word, [...(families.get(word) ?? []), field]);
-  }
-  const isFamily = (field) => (families.get(field.name.split("_")[0])?.length ?? 0) > 1;
-  const others = rest.filter((field) => !isFamily(field));
-  const named = [...families].filter(([, members]) => members.length > 1);
-  return [
-    { title: "", fields: first },
-    ...(others.length ? [{ title: "Settings", fields: others }] : []),
-    ...named.map(([word, members]) => ({ title: inWords(word), fields: members })),
-  ];
-}
-
-const MAIN = new Set(["longtext", "file", "files"]);

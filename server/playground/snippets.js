@@ -9,8 +9,9 @@ import { SERVER } from "./api.js";
  * @returns {Array<{name: string, text: string, about: string}>}
  */
 export function snippets(input, model, token) {
-  const giver = [curl, httpx, replicate, javascript, commandLine];
-  return giver.map((give) => give(input, model, token));
+  // Replicate's client knows trainings only of its own models.
+  const givers = model.trains ? [curl, httpx, javascript, commandLine] : [curl, httpx, replicate, javascript, commandLine];
+  return givers.map((give) => give(input, model, token));
 }
 
 const urlOf = (path) => new URL(path, SERVER).href;
@@ -21,7 +22,7 @@ function curl(input, model, token) {
     name: "curl",
     about: "Prints the prediction as JSON, with the files as data URLs. In a shell.",
     text: `curl --silent --show-error -H 'Content-Type: application/json'${allow} \\
-  --data-binary @- ${quoted(urlOf("predictions"))} <<'JSON'
+  --data-binary @- ${quoted(urlOf(model.path))} <<'JSON'
 ${JSON.stringify({ input }, null, 2)}
 JSON
 `,
@@ -36,7 +37,7 @@ function httpx(input, model, token) {
     text: `${importsOf(model)}import httpx
 
 response = httpx.post(
-    ${JSON.stringify(urlOf("predictions"))},
+    ${JSON.stringify(urlOf(model.path))},
     json={"input": ${python(input, 1)}},${allow}
     timeout=None,
 )
@@ -73,7 +74,7 @@ function javascript(input, model, token) {
   return {
     name: "JavaScript",
     about: "For Node 20 or later, as a file that ends in .mjs; in a browser without the lines that write files.",
-    text: `${imports}const response = await fetch(${JSON.stringify(urlOf("predictions"))}, {
+    text: `${imports}const response = await fetch(${JSON.stringify(urlOf(model.path))}, {
   method: "POST",
   headers: { "Content-Type": "application/json"${allow} },
   body: JSON.stringify(${JSON.stringify({ input }, null, 2).replaceAll("\n", "\n  ")}),
@@ -87,13 +88,14 @@ ${save}`,
 
 function commandLine(input, model) {
   const isSimple = Object.entries(input).every(([name, value]) => fitsTheCommandLine(model, name, value));
+  const mode = model.trains ? " --x-mode train" : "";
   const given = Object.entries(input).map(([name, value]) => ` \\\n  -i ${quoted(`${name}=${value}`)}`);
   return {
     name: "Command line",
     about: "In the folder of the model, without a server.",
     text: isSimple
-      ? `darkroom predict${given.join("")}\n`
-      : `darkroom predict --json - <<'JSON'\n${JSON.stringify(input, null, 2)}\nJSON\n`,
+      ? `darkroom predict${mode}${given.join("")}\n`
+      : `darkroom predict${mode} --json - <<'JSON'\n${JSON.stringify(input, null, 2)}\nJSON\n`,
   };
 }
 

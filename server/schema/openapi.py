@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.schema.bodies import bodies
+from server.schema.examples import with_examples
 from server.schema.operations import paths
 from server.schema.signature import Display, InputField, Kind, Mode, OutputType, Signature, ValueType
 from server.schema.trainings import in_trainings
@@ -19,7 +20,10 @@ COG_VERSION = "0.23.1"
 
 
 def openapi_document(
-    signature: Signature | Mapping[Mode, Signature], title: str = "Cog", version: str = COG_VERSION
+    signature: Signature | Mapping[Mode, Signature],
+    title: str = "Cog",
+    version: str = COG_VERSION,
+    served: Mode = Mode.PREDICT,
 ) -> dict[str, Any]:
     """The OpenAPI 3.0 document of a model.
 
@@ -27,21 +31,24 @@ def openapi_document(
         signature: the model's; of one that trains, those of all that it does, at least one.
         title: what the API is called; clients that generators make are named after it.
         version: the version of the API.
+        served: what runs, whatever of the two is asked for; of a server that trains, `info` says so.
     """
     signatures = {Mode.PREDICT: signature} if isinstance(signature, Signature) else signature
     info = {"title": title, "version": version}
-    # Of the first that has one: a model that predicts is described by that.
-    for mode in Mode:
+    if served is Mode.TRAIN:
+        info["x-darkroom-mode"] = served.value
+    # Of the first that has one: a model is described by what it does here.
+    for mode in sorted(Mode, key=lambda mode: mode is not served):
         if mode in signatures and (description := signatures[mode].description):
             info.setdefault("description", description)
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     if predict := signatures.get(Mode.PREDICT):
-        operations |= _paths(predict, predict.streaming)
+        operations |= with_examples(_paths(predict, predict.streaming), predict.inputs)
         schemas |= component_schemas(predict)
     if train := signatures.get(Mode.TRAIN):
         # What is there for both, such as the health, is told as it is where the model predicts.
-        operations = in_trainings(_paths(train, streaming=False)) | operations
+        operations = with_examples(in_trainings(_paths(train, streaming=False)), train.inputs) | operations
         schemas = _training_schemas(train, taken=schemas) | schemas
     return {"openapi": "3.0.2", "info": info, "paths": operations, "components": {"schemas": schemas}}
 

@@ -48,14 +48,18 @@ _PREDICTION_ID = {
     "required": True,
     "description": "The id of the prediction.",
     "schema": {"title": "Prediction Id", "type": "string", "pattern": ID_PATTERN},
+    "example": "my-prediction",
 }
 
 _PREFER = {
     "in": "header",
     "name": "Prefer",
     "required": False,
-    "description": "`respond-async`: answer at once with 202, instead of when the prediction has ended.",
-    "schema": {"title": "Prefer", "type": "string", "example": "respond-async"},
+    "description": (
+        "`respond-async`: answer at once with 202, instead of when the prediction has ended; or, where a stream is "
+        "asked for, go on when the client stops reading."
+    ),
+    "schema": {"title": "Prefer", "type": "string"},
 }
 
 _WARNING = {

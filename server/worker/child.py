@@ -115,7 +115,8 @@ class Child:
     def _prepare(self, loops: asyncio.Runner) -> tuple[Executor, Ready]:
         enter_directory(self._directory)
         _warn_of_hidden_modules(self._directory)
-        found = {mode: find_predictor(reference, mode) for mode, reference in self._references.items()}
+        with span("darkroom.import"):
+            found = {mode: find_predictor(reference, mode) for mode, reference in self._references.items()}
         predictor = make_predictor(found[self._mode])
         function = prediction_function(predictor, self._mode)
         # What is set up is served; of the other no instance is made.

@@ -56,8 +56,9 @@ def families_of(workers: Collection[Worker]) -> Iterator[Metric]:
         labels=("device",),
     )
     for device, worker in _labelled(workers):
+        now = _state_of(worker)
         for one in _State:
-            state.add_metric([device, one], one is _state_of(worker))
+            state.add_metric([device, one], one is now)
         running.add_metric([device], worker.running)
         restarts.add_metric([device], worker.restarts)
         for result in ("succeeded", "failed"):

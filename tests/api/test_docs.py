@@ -22,6 +22,26 @@ def test_openapi_describes_the_model(server: Server) -> None:
     assert ": " not in response.text.partition('"description"')[0]
 
 
+@pytest.mark.parametrize(
+    ("predictor", "noun", "settings"),
+    [
+        ("take_everything", "prediction", {}),
+        ("paint_over", "prediction", {}),
+        ("train_weights", "training", {"trainer": "train_weights.py:train", "x_mode": "train"}),
+    ],
+)
+def test_each_example_runs(serve: Serve, predictor: str, noun: str, settings: dict[str, str]) -> None:
+    server = serve(predictor, **settings)
+    operations = server.client.get("/openapi.json").json()["paths"]
+    asked = {"post": f"/{noun}s", "put": f"/{noun}s/{{{noun}_id}}"}
+    for verb, path in asked.items():
+        [id_] = [each["example"] for each in operations[path][verb]["parameters"] if each["in"] == "path"] or [""]
+        body = operations[path][verb]["requestBody"]["content"]["application/json"]["example"]
+        response = server.client.request(verb, path.format(**{f"{noun}_id": id_}), json=body)
+        assert (response.status_code, response.json()["status"]) == (200, "succeeded"), response.text
+    assert server.client.get(f"/{noun}s/my-{noun}").json()["status"] == "succeeded"
+
+
 def test_docs_need_no_other_host(server: Server) -> None:
     page = server.client.get("/docs")
     assert page.status_code == 200

@@ -8,8 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
 from server import __version__
+from server.api.metrics import RequestMetrics
+from server.metrics import Metrics
 from tests.api.clients import appears, client_of
 from tests.conftest import Serve, Server
 from tests.gpus import machine_with
@@ -129,6 +132,28 @@ def test_requests_are_told_apart_by_route_and_not_by_path(repeat: Server) -> Non
     puts = told.value(f"{seconds}_count", method="PUT", route="/predictions/{id}")
     assert puts == told.value(f"{seconds}_bucket", method="PUT", route="/predictions/{id}", le="+Inf") == 2
     assert told.value("darkroom_http_requests_in_flight") == 1
+
+
+async def test_an_error_of_the_server_s_own_is_a_500() -> None:
+    metrics = Metrics()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    scope = {"type": "http", "method": "GET"}
+    with pytest.raises(RuntimeError, match="a bug"):
+        await RequestMetrics(broken, metrics)(scope, no_request, no_answer)
+    labels = {"method": "GET", "route": "unmatched", "status": "500"}
+    assert metrics.registry.get_sample_value("darkroom_http_requests_total", labels) == 1
+    assert metrics.registry.get_sample_value("darkroom_http_requests_in_flight") == 0
+
+
+async def no_request() -> Message:
+    raise AssertionError
+
+
+async def no_answer(_: Message) -> None:
+    raise AssertionError
 
 
 def test_how_predictions_end_is_counted(coded: Server) -> None:

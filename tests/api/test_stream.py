@@ -115,6 +115,25 @@ async def test_the_last_reader_of_a_prediction_made_for_readers_ends_it(server: 
         server.wait_for_health("READY")
 
 
+async def test_one_that_was_to_run_on_outlives_its_readers(server: Server, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    body = {"id": "s1", "input": {"go": str(go)}}
+    async with client_of(server.url) as client:
+        headers = {**STREAM, "Prefer": "respond-async"}
+        async with client.stream("POST", "/predictions", json=body, headers=headers) as response:
+            assert response.status_code == 200
+            await upto("output", events(response))
+        # Another that leaves changes nothing either.
+        async with client.stream("PUT", "/predictions/s1", json=body, headers=STREAM) as response:
+            await upto("output", events(response))
+        async with client.stream("PUT", "/predictions/s1", json=body, headers=STREAM) as response:
+            stream = events(response)
+            await upto("output", stream)
+            go.touch()
+            assert completed([event async for event in stream][-1]) == COMPLETED
+        assert (await client.get("/predictions/s1")).json()["output"] == ["one", "two"]
+
+
 async def test_a_canceled_stream_ends(server: Server, tmp_path: Path) -> None:
     async with client_of(server.url) as client:
         body = {"id": "s1", "input": {"go": str(tmp_path / "never")}}

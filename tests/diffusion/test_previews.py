@@ -123,3 +123,14 @@ def test_a_pipeline_that_does_not_show_its_steps_says_so(capfd: pytest.CaptureFi
     given = {"prompt": "a car"}
     assert Previews().attach(given, {"prompt"}, 1, lambda _: None) == given
     assert "there are no previews" in capfd.readouterr().err
+
+
+def test_latents_that_cannot_be_shown_are_told_of_once(capfd: pytest.CaptureFixture[str]) -> None:
+    shown: list[Raster] = []
+    pipeline = SimpleNamespace(vae=Linear(4, scaling_factor=1.0), _execution_device=torch.device("cpu"))
+    attached = Previews().attach({}, {"callback_on_step_end"}, 1, shown.append)
+    for step in range(3):
+        tensors = {"latents": torch.zeros(1, 7, 2, 2)}
+        assert attached["callback_on_step_end"](pipeline, step, None, tensors) is tensors
+    assert shown == []
+    assert capfd.readouterr().err.count("there are no previews") == 1

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from server.diffusion.progress import Progress
 
@@ -42,3 +43,12 @@ def test_a_pipeline_that_counts_more_or_fewer_steps_ends_complete(capsys: pytest
 def test_a_pipeline_without_steps_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(pictures=1).finish_picture(0)
     assert capsys.readouterr().err == ""
+
+
+def test_timesteps_may_be_a_tensor(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(pictures=1)
+    pipeline: Any = SimpleNamespace()
+    progress.attach(pipeline, 0)
+    assert [int(step) for step in pipeline.progress_bar(torch.tensor([2, 1, 0]))] == [2, 1, 0]
+    progress.finish_picture(0)
+    assert "| 3/3 [" in last_line(capsys)

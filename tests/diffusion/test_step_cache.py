@@ -7,12 +7,13 @@ import gc
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers.hooks import FirstBlockCacheConfig
+from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
 from PIL import Image
 
 from server.diffusion import Engine, InputError, Lora, LoraFiles, Pass, Picture, PictureRequest, step_cache
@@ -55,7 +56,7 @@ def by_hand(pipeline: Any, request: PictureRequest, form: str = "", **more: Any)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=step_cache.THRESHOLD))
     # Pipelines that do not say which of a step's passes comes have one a step here.
-    says = "cache_context" in type(pipeline).__call__.__wrapped__.__code__.co_names
+    says = "cache_context" in unwrap(type(pipeline).__call__).__code__.co_names
     with nullcontext() if says else pipeline.transformer.cache_context("cond"):
         image: Image.Image = pipeline(
             prompt=request.prompt,
@@ -76,7 +77,7 @@ def made(engine: Engine, request: PictureRequest) -> Picture:
 @pytest.mark.parametrize("name", ["flux", "qwen-image"])
 def test_pixels_are_those_of_diffusers_with_the_same_cache(name: str, tiny: Tiny, engine: Loaded) -> None:
     picture = made(engine(name), FLUX)
-    arguments = engine(name)._recommended
+    arguments: dict[str, Any] = {**engine(name)._recommended}
     assert same(picture.image, by_hand(diffusers.DiffusionPipeline.from_pretrained(tiny(name)), FLUX, **arguments))
     assert picture.reuse
     assert 0 < picture.reuse.reused < picture.reuse.passes
@@ -107,7 +108,7 @@ def test_from_a_picture(name: str, tiny: Tiny, engine: Loaded, tmp_path: Path) -
 
 def test_flux_that_edits(tiny: Tiny, engine: Loaded) -> None:
     picture = made(engine("flux-kontext"), FLUX)
-    arguments = {"max_area": 64 * 64, **engine("flux-kontext")._recommended}
+    arguments: dict[str, Any] = {"max_area": 64 * 64, **engine("flux-kontext")._recommended}
     pipeline = diffusers.DiffusionPipeline.from_pretrained(tiny("flux-kontext"))
     assert same(picture.image, by_hand(pipeline, FLUX, **arguments))
     assert picture.reuse
@@ -120,12 +121,13 @@ def test_painting_a_part_anew(name: str, tiny: Tiny, engine: Loaded, tmp_path: P
     mask = Image.new("L", (64, 64))
     mask.paste(255, (0, 0, 32, 64))
     mask.save(tmp_path / "mask.png")
-    sent = {"image": tmp_path / "photo.png", "mask": tmp_path / "mask.png", "prompt_strength": 1.0}
+    sent: dict[str, Any] = {"image": tmp_path / "photo.png", "mask": tmp_path / "mask.png", "prompt_strength": 1.0}
     request = replace(FLUX, keep_unmasked=False, **sent)
     picture = made(engine(name), request)
-    arguments = {"image": photo(64, 1), "mask_image": mask, "strength": 1.0}
+    arguments: dict[str, Any] = {"image": photo(64, 1), "mask_image": mask, "strength": 1.0}
     pipeline = diffusers.DiffusionPipeline.from_pretrained(tiny(name))
-    assert same(picture.image, by_hand(pipeline, request, "AutoPipelineForInpainting", **arguments))
+    form = "" if name == "flux-fill" else "AutoPipelineForInpainting"
+    assert same(picture.image, by_hand(pipeline, request, form, **arguments))
     assert picture.reuse
 
 
@@ -194,7 +196,8 @@ def test_with_loras_of_the_request(tiny: Tiny, tmp_path: Path, tmp_path_factory:
     path = make_lora(tiny("flux"), tmp_path_factory.mktemp("lora"), seed=1)
     loaded = Engine(str(tiny("flux")), lora_files=LoraFiles(tmp_path, folders=[path.parent]))
     picture = made(loaded, replace(FLUX, loras=(Lora(str(path), 0.7),)))
-    assert same(picture.image, by_hand(stock(tiny("flux"), (path, 0.7)), FLUX, **loaded._recommended))
+    arguments: dict[str, Any] = {**loaded._recommended}
+    assert same(picture.image, by_hand(stock(tiny("flux"), (path, 0.7)), FLUX, **arguments))
     assert picture.reuse
     assert picture.reuse.reused > 0
     loaded.close()
@@ -218,7 +221,7 @@ def test_nothing_is_left_when_it_is_done(engine: Loaded, transformers: Callable[
     made(loaded, FLUX)
     loaded._rendezvous.submit(lambda: None).result()
     assert transformers() == start
-    assert not loaded.pipeline.transformer.is_cache_enabled  # type: ignore[attr-defined]
+    assert not loaded.pipeline.transformer.is_cache_enabled
 
 
 async def test_nothing_is_left_when_it_is_canceled(engine: Loaded, transformers: Callable[[], int]) -> None:
@@ -285,7 +288,7 @@ def test_it_does_not_go_with_a_controlnet(engine: Loaded, tmp_path: Path) -> Non
 
 
 def test_a_pass_is_made_once_even_where_memory_is_short(tiny: Tiny) -> None:
-    model: Any = read(tiny("flux")).transformer  # type: ignore[attr-defined]
+    model: Any = read(tiny("flux")).transformer
     tries = []
 
     def short(hidden_states: torch.Tensor) -> None:

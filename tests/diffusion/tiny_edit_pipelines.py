@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tests.diffusion import tiny_parts, tiny_pipelines
+from tests.diffusion.tiny_parts import changed
 from tests.diffusion.tiny_pipelines import diffusers, transformers
 
 
@@ -32,7 +33,7 @@ def stable_diffusion_inpainting() -> Any:
     """Takes the mask and the masked picture as further channels."""
     plain = tiny_pipelines.stable_diffusion()
     return diffusers.StableDiffusionInpaintPipeline(
-        **{**plain.components, "unet": _changed(plain.unet, in_channels=9)}, requires_safety_checker=False
+        **{**plain.components, "unet": changed(plain.unet, in_channels=9)}, requires_safety_checker=False
     )
 
 
@@ -40,14 +41,14 @@ def instruct_pix2pix() -> Any:
     """Takes the picture to edit as further channels, and has no argument for a size."""
     plain = tiny_pipelines.stable_diffusion()
     return diffusers.StableDiffusionInstructPix2PixPipeline(
-        **{**plain.components, "unet": _changed(plain.unet, in_channels=8)}, requires_safety_checker=False
+        **{**plain.components, "unet": changed(plain.unet, in_channels=8)}, requires_safety_checker=False
     )
 
 
 def flux_schnell() -> Any:
     """Flux that was not trained to take a guidance."""
     plain = tiny_pipelines.flux()
-    transformer = _changed(plain.transformer, guidance_embeds=False)
+    transformer = changed(plain.transformer, guidance_embeds=False)
     return diffusers.FluxPipeline(**{**plain.components, "transformer": transformer})
 
 
@@ -60,7 +61,7 @@ def flux_fill() -> Any:
     """Takes the masked picture, and each pixel of the mask, as further channels."""
     components = tiny_pipelines.flux().components
     latents, pixels = 16, 64 * 4
-    components["transformer"] = _changed(
+    components["transformer"] = changed(
         components["transformer"], in_channels=2 * latents + pixels, out_channels=latents
     )
     return diffusers.FluxFillPipeline(
@@ -206,10 +207,3 @@ EDIT_BUILDERS: dict[str, Callable[[], Any]] = {
 }
 
 ALL_BUILDERS: dict[str, Callable[[], Any]] = {**tiny_pipelines.BUILDERS, **EDIT_BUILDERS}
-
-
-def _changed(network: Any, **changes: Any) -> Any:
-    """Another of its class, with new weights."""
-    # What the configuration holds of defaults is not taken from it.
-    config = {name: value for name, value in network.config.items() if not name.startswith("_")}
-    return type(network).from_config({**config, **changes})

@@ -100,6 +100,13 @@ def qwen_tokenizer() -> Any:
     return tokenizer
 
 
+def changed(network: Any, **changes: Any) -> Any:
+    """Another of its class, with new weights."""
+    # What the configuration holds of defaults is not taken from it.
+    config = {name: value for name, value in network.config.items() if not name.startswith("_")}
+    return type(network).from_config({**config, **changes})
+
+
 def _unigram(*special: str) -> list[tuple[str, float]]:
     return [(token, 0.0) for token in special] + [(f"▁{word}", -1.0 - rank) for rank, word in enumerate(_WORDS)]
 

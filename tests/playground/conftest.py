@@ -83,6 +83,13 @@ def shown(image: Locator) -> Image.Image:
         return Image.open(io.BytesIO(file.read())).convert("RGB")
 
 
+def unfold(page: Page) -> None:
+    """Open all groups of the form."""
+    for fold in page.locator(".fold").all():
+        if fold.get_attribute("open") is None:
+            fold.locator("summary").click()
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium. Not for longer: Playwright keeps an event loop running, which others could not start."""

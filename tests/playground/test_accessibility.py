@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page
 
 from tests.conftest import Serve
-from tests.playground.conftest import AXE, Desk, Shared
+from tests.playground.conftest import AXE, Desk, Shared, unfold
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -39,7 +39,7 @@ def test_with_inputs_of_every_kind(
     desk.page.set_viewport_size({"width": size["width"], "height": size["height"]})
     page = desk.open()
     assert violations(page) == []
-    page.locator(".fold summary").click()
+    unfold(page)
     (tmp_path / "a.txt").write_text("a")
     page.locator("#input-file").set_input_files(tmp_path / "a.txt")
     page.get_by_label("Steps", exact=True).fill("99")
@@ -76,6 +76,8 @@ def test_with_pictures(context: BrowserContext, shared: Shared, tmp_path: Path) 
     desk.run()
     page.get_by_text("50% done").wait_for()
     assert violations(page) == []
+    page.get_by_role("button", name="Cancel").click()
+    desk.ends("canceled")
 
 
 def test_while_it_loads_and_when_it_is_gone(context: BrowserContext, serve: Serve, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from tests.conftest import PREDICTORS, ROOT, Server
-from tests.playground.conftest import Desk, Shared
+from tests.playground.conftest import Desk, Shared, unfold
 
 NODE = Path(ROOT_DIR, "bin", "node")
 PROMPT = 'it\'s "an apple", 100 % red\n\\ on $HOME & `ü` 🍎'
@@ -115,7 +115,7 @@ def test_a_request_of_another_model_with_a_file_of_a_megabyte(
 def test_without_a_file_the_output_is_printed(desk: Desk, shared: Shared, tmp_path: Path, language: str) -> None:
     desk.server = shared("take_everything")
     page = desk.open()
-    page.locator(".fold summary").click()
+    unfold(page)
     inputs: dict[str, Any] = {"Z required": "z", "Required": "1", "Options": '{"a": [true, null]}'}
     for label, text in inputs.items():
         page.get_by_label(label, exact=True).fill(text)

@@ -92,7 +92,7 @@ def test_a_run_can_be_repeated_and_varied(desk: Desk) -> None:
 def test_a_link_fills_in_the_form(desk: Desk) -> None:
     page = desk.open()
     page.get_by_label("Prompt", exact=True).fill("ein Apfel, 100 % rot & süß #1")
-    page.get_by_text("Settings").click()
+    page.get_by_text("Size", exact=True).click()
     page.get_by_label("Width", exact=True).fill("256")
     page.get_by_role("button", name="Copy link").click()
     link = page.evaluate("navigator.clipboard.readText()")
@@ -103,7 +103,7 @@ def test_a_link_fills_in_the_form(desk: Desk) -> None:
     page.goto("about:blank")
     page.goto(link)
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("ein Apfel, 100 % rot & süß #1")
-    page.get_by_text("Settings").click()
+    page.get_by_text("Size", exact=True).click()
     expect(page.get_by_label("Width", exact=True)).to_have_value("256")
 
 
@@ -143,7 +143,7 @@ def test_the_keyboard_is_enough(desk: Desk) -> None:
     page = desk.open()
     go_to(page, page.get_by_label("Prompt", exact=True))
     page.keyboard.type("a red apple")
-    go_to(page, page.locator("summary", has_text="Settings"))
+    go_to(page, page.locator("summary", has_text="Size"))
     page.keyboard.press("Enter")
     go_to(page, page.get_by_label("Width, slider"))
     page.keyboard.press("Home")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import Server
-from tests.playground.conftest import Desk, Shared
+from tests.playground.conftest import Desk, Shared, unfold
 
 FIRST = {"z_required": "z", "required": 1}
 
@@ -25,10 +25,18 @@ def server(shared: Shared) -> Server:
 def page(desk: Desk) -> Page:
     """The form, unfolded, with what must be given."""
     page = desk.open()
-    page.locator(".fold summary").click()
+    unfold(page)
     page.get_by_label("Z required", exact=True).fill("z")
     page.get_by_label("Required", exact=True).fill("1")
     return page
+
+
+FOLDS = ["Settings", "Size", "Pictures to start from"]
+
+
+def fold_of(page: Page, title: str) -> Locator:
+    """The fields in the group of this title."""
+    return page.locator(".fold", has=page.get_by_text(title, exact=True)).locator("[data-input]")
 
 
 def request_of(page: Page) -> dict[str, Any]:
@@ -45,13 +53,17 @@ def test_the_order_is_the_models_and_defaults_stand_there(desk: Desk) -> None:
     names = page.locator("[data-input]").evaluate_all("fields => fields.map((field) => field.dataset.input)")
     schema = desk.server.client.get("/openapi.json").json()["components"]["schemas"]["Input"]
     assert sorted(names) == sorted(schema["properties"])
-    # What must be given, is written, or is a file comes first; in each part the order is that of the signature.
-    first = page.locator("form > .field").count()
-    order = [schema["properties"][name]["x-order"] for name in names]
-    assert order == sorted(order[:first]) + sorted(order[first:])
-    assert names[:2] == ["z_required", "required"]
-    expect(page.locator(".fold")).to_have_count(1)
-    page.locator(".fold summary").click()
+    # What must be given or is written comes first; in each part the order is that of the signature.
+    parts = {}
+    for part, found in (("", page.locator("form > .field")), *((title, fold_of(page, title)) for title in FOLDS)):
+        parts[part] = found.evaluate_all("fields => fields.map((field) => field.dataset.input)")
+        order = [schema["properties"][name]["x-order"] for name in parts[part]]
+        assert order == sorted(order)
+    assert names == [name for part in parts.values() for name in part]
+    assert parts[""][:2] == ["z_required", "required"]
+    assert parts["Pictures to start from"] == ["image", "images"]
+    assert page.locator(".fold-title").all_inner_texts() == FOLDS
+    unfold(page)
     expect(page.get_by_label("Steps", exact=True)).to_have_value("3")
     expect(page.get_by_label("Text", exact=True)).to_have_value("abc")
     expect(page.get_by_label("Size", exact=True).locator("option:checked")).to_have_text("small")
@@ -154,9 +166,9 @@ def test_files_and_secrets_are_sent_and_shown_to_nobody(desk: Desk, page: Page, 
 def test_what_the_server_refuses_stands_at_the_inputs(desk: Desk) -> None:
     page = desk.open()
     page.get_by_label("Text", exact=True).fill("a")
-    page.locator(".fold summary").click()
+    unfold(page)
     page.get_by_label("Steps", exact=True).fill("99")
-    page.locator(".fold summary").click()
+    unfold(page)
     desk.run()
     desk.ends("refused")
     answer = desk.server.predict(text="a", steps=99).json()["detail"]

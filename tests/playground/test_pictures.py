@@ -150,6 +150,43 @@ def test_a_mask_is_drawn_by_keyboard_and_mended(desk: Desk, photo: Path) -> None
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_a_mask_is_drawn_by_touch_with_one_finger(desk: Desk, photo: Path) -> None:
+    page = desk.open()
+    page.locator("#input-image").set_input_files(photo)
+    page.get_by_role("button", name="Draw a mask").click()
+    canvas = page.locator("canvas[data-ready]")
+    box = canvas.bounding_box()
+    assert box
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y, "id": number}
+            for number, (x, y) in enumerate(places)
+        ]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (0.1, 0.5))
+    touch("touchStart", (0.1, 0.5), (0.5, 0.9))
+    touch("touchMove", (0.4, 0.5), (0.9, 0.9))
+    touch("touchEnd")
+    page.get_by_role("button", name="Use this mask").click()
+
+    def pixels() -> list[float | tuple[int, ...] | None]:
+        mask = shown(page.get_by_alt_text("Mask: mask.png")).convert("L")
+        return [mask.getpixel(place) for place in ((12, 40), (48, 40), (60, 72), (105, 72))]
+
+    assert pixels() == [255, 255, 0, 0]
+    page.get_by_role("button", name="Change the mask").click()
+    canvas.wait_for()
+    touch("touchStart", (0.9, 0.9))
+    touch("touchEnd")
+    canvas.focus()
+    page.keyboard.press("Control+z")
+    page.get_by_role("button", name="Use this mask").click()
+    assert pixels() == [255, 255, 0, 0]
+
+
 def test_what_is_no_picture_cannot_be_drawn_on(desk: Desk, tmp_path: Path) -> None:
     page = desk.open()
     (tmp_path / "broken.png").write_bytes(b"no picture")

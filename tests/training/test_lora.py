@@ -34,13 +34,17 @@ def test_what_was_trained_is_small_and_changes_the_picture(
         ).images
         return latents
 
+    def difference() -> float:
+        return float((drawn() - without).abs().max())
+
     without = drawn()
-    assert torch.equal(without, drawn())
+    assert difference() == 0
     loaded.load_lora_weights(tmp_path / "lora")
     adapters = [name for name, _ in loaded.unet.named_modules() if name.endswith(".lora_A")]
     assert 2 * len(adapters) == len(load_file(file))
     assert any("attn1.to_q" in name for name in adapters)
     assert any("conv1" in name for name in adapters)
-    assert not torch.equal(without, drawn())
+    # After three steps of training it does little, and still much more than another place of weights in memory.
+    assert difference() > 1e-4
     loaded.unload_lora_weights()  # type: ignore[no-untyped-call]
-    assert torch.equal(without, drawn())
+    assert difference() < 2e-5
