@@ -25,13 +25,14 @@ from typing import Any, TypeVar
 import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from server.diffusion import shortage
+from server.diffusion import notices
 from server.diffusion.gates import Gate, Stage
 from server.diffusion.interning import Interned
 from server.diffusion.passes import Call, Outcome, Passes, Raised, Returned
 from server.diffusion.rows import see_rows
 from server.diffusion.spans import Stages
 from server.diffusion.threadstate import Randomness, ThreadState
+from server.diffusion.warnings import WarningCode
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class Rendezvous:
                 raise error
             case Returned(value, degraded):
                 if degraded:
-                    shortage.tell(degraded)
+                    notices.tell(notices.Notice(degraded, WarningCode.DEGRADED))
                 return value
 
     def _serve(self) -> None:

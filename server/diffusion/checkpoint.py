@@ -25,7 +25,8 @@ from safetensors import SafetensorError, safe_open
 
 from server.diffusion.errors import ModelError
 from server.diffusion.files import read_index
-from server.diffusion.hub import download_command, locate_settings
+from server.diffusion.hub import locate_settings
+from server.diffusion.hub_errors import download_command
 
 Header = Mapping[str, torch.Tensor]
 """The tensors of a file by name, with their shapes and types and without their contents."""

@@ -29,7 +29,6 @@ from server.diffusion.progress import OnProgress, Progress
 from server.diffusion.prompts import watch_length
 from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
-from server.diffusion.shortage import degradations
 from server.diffusion.sizing import Size
 from server.diffusion.spans import annotate, span
 from server.diffusion.warnings import WarningCode, Warnings
@@ -227,7 +226,7 @@ def draw(pipeline: Any, arguments: Mapping[str, Any], seed: int, warnings: Warni
     """
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator("cpu").manual_seed(seed)
-    with notices.told_to(warnings), degradations(lambda note: warnings.add(WarningCode.DEGRADED, None, note)):
+    with notices.told_to(warnings):
         result = pipeline(**arguments, generator=generator)
     checked = getattr(result, "nsfw_content_detected", None)
     return Drawn(result.images, withheld=bool(checked and checked[0]))

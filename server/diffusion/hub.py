@@ -3,28 +3,20 @@
 import glob
 import logging
 import re
-import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import RepoFile, constants
-from huggingface_hub.errors import (
-    CachedRepoTreeNotFoundError,
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import CachedRepoTreeNotFoundError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
 from server.diffusion.digests import verify
 from server.diffusion.errors import ModelError
 from server.diffusion.files import INDEX, default_variant, list_files, needed_files, read_index, variants
+from server.diffusion.hub_errors import download_command, explaining
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +120,7 @@ def download_file(model: str, file: str, revision: str | None = None) -> Path:
     Raises:
         ModelError: it cannot be had.
     """
-    with _explaining(model, revision, download_command(f"{model}/{file}", revision), file):
+    with explaining(model, revision, download_command(f"{model}/{file}", revision), file):
         # The size and digest of a file come with its commit; the branch may move meanwhile.
         url = huggingface_hub.hf_hub_url(model, file, revision=revision)
         metadata = huggingface_hub.get_hf_file_metadata(url)
@@ -142,13 +134,6 @@ def download_file(model: str, file: str, revision: str | None = None) -> Path:
     return fetched
 
 
-def download_command(model: str, revision: str | None = None, variant: str | None = None) -> str:
-    """The command that fetches a model beforehand."""
-    options = {"--revision": revision, "--variant": variant}
-    parts = [model, *(part for name, value in options.items() if value for part in (name, value))]
-    return f"script/download-weights {shlex.join(parts)}"
-
-
 def _download(
     model: str,
     revision: str | None,
@@ -156,7 +141,7 @@ def _download(
     command: str,
 ) -> Path:
     """Fetch the files that `choose` takes of those that there are, and remember the commit."""
-    with _explaining(model, revision, command, INDEX):
+    with explaining(model, revision, command, INDEX):
         folder = Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)).parent
         files = _list_repository(model, folder.name)
         names = choose(read_index(folder), files)
@@ -255,52 +240,3 @@ def _fetch_large(model: str, commit: str, name: str) -> None:
             )
         verify(part, metadata.etag, name)
         part.replace(blob)
-
-
-@contextmanager
-def _explaining(model: str, revision: str | None, command: str, file: str) -> Iterator[None]:
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:
-        raise _explain(model, revision, command, file, error) from error
-
-
-def _explain(model: str, revision: str | None, command: str, file: str, error: Exception) -> ModelError:
-    match error:
-        case GatedRepoError():
-            return ModelError(
-                f"{model} is open only to those who accepted its licence. Accept it at "
-                f"{constants.ENDPOINT}/{model}, then set HF_TOKEN to an access token of that account."
-            )
-        case RepositoryNotFoundError():
-            return ModelError(
-                f"{model!r} is neither a folder here (in {Path.cwd()}) nor a model on the Hub at {constants.ENDPOINT}. "
-                "Check the spelling; for a private model set HF_TOKEN."
-            )
-        case RevisionNotFoundError():
-            return ModelError(f"{model} has no revision {revision!r}. Give a commit, branch or tag of that model.")
-        case RemoteEntryNotFoundError() if file != INDEX:
-            return ModelError(
-                f"{model} on the Hub has no file {file}. Look at {constants.ENDPOINT}/{model}/tree/"
-                f"{revision or constants.DEFAULT_REVISION} for those that it has."
-            )
-        case RemoteEntryNotFoundError():
-            return ModelError(
-                f"{model} on the Hub is no diffusers pipeline: it has no {INDEX}. Choose a model whose page offers it "
-                "for use with Diffusers."
-            )
-        case LocalEntryNotFoundError() | OfflineModeIsEnabled():
-            where = "HF_HUB_OFFLINE forbids to ask the Hub" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
-            return ModelError(
-                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) as a whole, and {where} at "
-                f"{constants.ENDPOINT}. Run `{command}` where there is network, or set MODEL_ID to a folder that holds "
-                "the model."
-            )
-        case _:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            return ModelError(
-                f"{model} could not be fetched from {constants.ENDPOINT}: {type(error).__name__}: {reason}. What came "
-                "is kept; run the same command again to go on from there."
-            )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from server.diffusion.gates import Gate
 from server.diffusion.rows import Rows, merge
-
-_log = logging.getLogger(__name__)
 
 _TILE_SHRINKS = (1, 2, 4)
 """By how much the tiles are smaller than the autoencoder's own, whose size is mostly that of the model's pictures."""
@@ -65,31 +61,6 @@ def tiled(autoencoder: Any, shrink: int = 1) -> Iterator[None]:
             setattr(autoencoder, name, value)
 
 
-@contextmanager
-def degradations(listener: Callable[[str], None]) -> Iterator[None]:
-    """Have a function told of what was degraded in requests that are submitted within.
-
-    Args:
-        listener: given a sentence or two; called by the device's thread, in the context of who has submitted.
-    """
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
-
-
-def tell(note: str) -> None:
-    """Tell whoever listens to this request that it was degraded; where nobody does, it is logged."""
-    if listener := _listener.get():
-        listener(note)
-    else:
-        _log.warning("Warning: %s", note)
-
-
 def _in_tiles(gate: Gate, arguments: Mapping[str, Any], shrink: int) -> Any:
     with tiled(gate.module, shrink):
         return gate.function(**arguments)
-
-
-_listener: ContextVar[Callable[[str], None] | None] = ContextVar("degradations", default=None)

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from server.diffusion import hub
 from server.diffusion import model_downloads as downloads
 from server.diffusion.errors import ModelError
+from server.diffusion.hub_errors import download_command
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def locate(model: str, revision: str | None = None) -> Path:
             if constants.HF_HUB_OFFLINE:
                 raise ModelError(
                     f"{downloads.public(model)} is not in the cache ({web_cache()}), and HF_HUB_OFFLINE forbids to "
-                    f"fetch it. Run `{hub.download_command(downloads.public(model))}`, with the whole URL, where there "
+                    f"fetch it. Run `{download_command(downloads.public(model))}`, with the whole URL, where there "
                     "is network."
                 )
             return downloads.download(link.url, web_cache())

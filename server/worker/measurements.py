@@ -26,16 +26,16 @@ class Measurements:
         self.answered = False
         self._error: str | None = None
 
-    def take(self, collected: Collected, device: str | None) -> None:
-        """Take in an answer. An error is logged when it is a new one."""
+    def take(self, collected: Collected, device: str | None, *, is_ready: bool) -> None:
+        """Take in an answer. An error is logged when it is a new one, of a child that is ready: others are busy."""
         if collected.error is None:
             self.families, self.told_at, self.answered = collected.families, time.time(), True
         else:
             self.miss()
-            if collected.error != self._error:
+            if is_ready and collected.error != self._error:
                 facts = {"device": device, "reason": collected.error}
                 logger.warning("Model's process did not tell its metrics", extra=facts)
-        self._error = collected.error
+        self._error = collected.error if is_ready else None
 
     def miss(self) -> None:
         """Note that there was no answer."""

@@ -180,7 +180,8 @@ class Worker(Backend):
     async def measure(self) -> None:
         """Ask the child for `measurements`, in whatever state it is; takes a second at most."""
         if self._session:
-            self._measurements.take(await self._session.collect(), self.device)
+            collected = await self._session.collect()
+            self._measurements.take(collected, self.device, is_ready=self._state is WorkerState.READY)
         else:
             self._measurements.miss()
 
