@@ -48,7 +48,8 @@ def create_app(settings: Settings, manifest: Manifest) -> FastAPI:
         DeviceError: a device that the settings name cannot be had.
         StoreError: predictions cannot be kept where the settings say.
     """
-    tracing = open_tracing(with_prompts=settings.log_prompts)
+    model = "@".join(filter(None, (settings.model_id, settings.model_revision))) or None
+    tracing = open_tracing(with_prompts=settings.log_prompts, model=model)
     backend = create_backend(settings, manifest, tracing)
     slots = Slots(lambda: backend.concurrency, settings.queue_size)
     metrics = _metrics(slots)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from server import __version__
+from server.discretion import without_secrets
 from server.tracing import Tracing
 from server.worker.messages import SpanReport
 
@@ -58,11 +59,14 @@ class Export(Tracing):
     Args:
         exporters: whom to give spans.
         with_prompts: whether what may quote a prompt is told.
+        model: what is served, which the resource tells.
     """
 
-    def __init__(self, exporters: Sequence[SpanExporter], *, with_prompts: bool = False) -> None:
+    def __init__(
+        self, exporters: Sequence[SpanExporter], *, with_prompts: bool = False, model: str | None = None
+    ) -> None:
         _listen()
-        self._resource = _resource()
+        self._resource = _resource(model)
         self._exporters = [_Telling(one) for one in exporters]
         self._processors = [BatchSpanProcessor(one) for one in self._exporters]
         self._provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
@@ -187,8 +191,10 @@ def _is_not_of_the_queue(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Queue full")
 
 
-def _resource() -> Resource:
+def _resource(model: str | None) -> Resource:
     ours = {"service.name": "darkroom", "service.version": __version__}
+    if model:
+        ours["darkroom.model"] = without_secrets(model)
     # What is given here would be stronger than the variables.
     return Resource.create({**ours, **OTELResourceDetector().detect().attributes})
 

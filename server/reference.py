@@ -23,6 +23,7 @@ def reference(settings: type[BaseSettings], starred: type[BaseSettings]) -> str:
         "variables the first. `darkroom predict`, `reproduce` and `schema` take those marked with a star.",
         "As in Cog's images, `environment` in cog.yaml sets variables for the server as well as for the model: any of",
         "these, where it is not set outside.",
+        "Traces go by the variables of OpenTelemetry, `OTEL_*`: see [operations.md](operations.md#traces).",
         "`python -m server.settings > docs/settings.md` made this page; a test fails where the two differ.",
         "",
         "| Flag | Environment | Default | Meaning |",

@@ -17,7 +17,9 @@ _OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 """What the exporters for OTLP are called where packages offer them."""
 
 
-def open_tracing(environ: Mapping[str, str] = os.environ, *, with_prompts: bool = False) -> Tracing:
+def open_tracing(
+    environ: Mapping[str, str] = os.environ, *, with_prompts: bool = False, model: str | None = None
+) -> Tracing:
     """Make traces where a collector is named (`OTEL_EXPORTER_OTLP_ENDPOINT`), or an exporter (`OTEL_TRACES_EXPORTER`).
 
     What cannot be had is a warning, and the server does without: the same variables may hold for a whole cluster.
@@ -25,6 +27,7 @@ def open_tracing(environ: Mapping[str, str] = os.environ, *, with_prompts: bool 
     Args:
         environ: the variables.
         with_prompts: whether spans tell what may quote a prompt.
+        model: what is served; `None` where nobody but the predictor knows.
     """
     names = _exporters(environ)
     if not names:
@@ -41,7 +44,7 @@ def open_tracing(environ: Mapping[str, str] = os.environ, *, with_prompts: bool 
         return Tracing()
     found = [exporter(name) for name in names]
     exporters = [one for one in found if one is not None]
-    return Export(exporters, with_prompts=with_prompts) if exporters else Tracing()
+    return Export(exporters, with_prompts=with_prompts, model=model) if exporters else Tracing()
 
 
 def _exporters(environ: Mapping[str, str]) -> list[str]:

@@ -269,7 +269,7 @@ def test_variables_are_honoured_prompts_told_where_asked_and_the_rest_exported_a
             "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x",
             "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
         }
-        server = serve("run_code", env=environment, log_prompts="true")
+        server = serve("run_code", env=environment, log_prompts="true", model_id="owner/name", model_revision="abc")
         server.client.post("/predictions", json={"id": "told", "input": {"code": "raise ValueError('why')"}})
         assert collector.spans == []
         assert server.stop() == 0
@@ -278,6 +278,7 @@ def test_variables_are_honoured_prompts_told_where_asked_and_the_rest_exported_a
     assert prediction.description.endswith("ValueError: why")
     assert prediction.resource["service.name"] == "mine"
     assert prediction.resource["deployment.environment.name"] == "test"
+    assert prediction.resource["darkroom.model"] == "owner/name@abc"
     assert collector.headers[0]["authorization"] == "Bearer x"
     assert collector.headers[0]["content-encoding"] == "gzip"
 

@@ -31,6 +31,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = open_page(browser, url, WIDE)
         draw(page)
+        page.evaluate("scrollTo(0, 0)")
         write(page, "playground.webp")
         page.emulate_media(color_scheme="dark")
         write(page, "playground-dark.webp")

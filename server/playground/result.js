@@ -36,7 +36,7 @@ function Empty() {
   return html`<div class="empty">
     <div class="tray" aria-hidden="true"></div>
     <p>What the model makes appears here.</p>
-    <p class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd> runs it.</p>
+    <p class="quiet with-keys"><kbd>Ctrl</kbd> <kbd>Enter</kbd> runs it.</p>
   </div>`;
 }
 

@@ -11,8 +11,8 @@ export function Skeleton() {
       <span class="bone"></span>
       <span class="bone"></span>
       <span class="bone"></span>
-      <span class="bone button"></span>
+      <span class="bone press"></span>
     </div>
-    <div><span class="bone picture"></span></div>
+    <div><span class="bone sheet"></span></div>
   </div>`;
 }
