@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, get_origin
@@ -61,6 +62,12 @@ _UNKNOWN_TO_AUTOMATIC: Mapping[type[object], Mapping[Task, Any]] = {
 
 _SEVERAL_REFERENCES = {"Flux2KleinPipeline", "Flux2Pipeline", "QwenImageEditPlusPipeline"}
 """The pipelines that take a list of pictures as parts of one request; to others it is one of several requests."""
+
+_OF_OTHER_WORK = {"audio_end_in_s", "audio_length_in_s", "frame_size", "num_frames", "video", "video_length"}
+"""What pipelines are called with that make sounds, films or solids."""
+
+_OF_OTHER_KINDS = re.compile("Audio|Music|AceStep|Video|LLaDA|Gemma|Prior(Emb2Emb|Redux)?Pipeline$")
+"""The names of further pipelines that make no pictures, and are called as if they did."""
 
 _INPAINTS_BY_CHANNELS = ("KandinskyV22", "KandinskyPipeline", "KandinskyCombined", "KandinskyImg2Img")
 """What the names of pipelines begin with whose forms for inpainting need weights that were trained for it."""
@@ -169,9 +176,11 @@ def _controlnets_of(form: DiffusionPipeline) -> tuple[type[object], ...]:
 def _tasks_of(pipeline: DiffusionPipeline) -> frozenset[Task]:
     accepted = accepted_arguments(pipeline)
     needed = {name for name, default in accepted.items() if default is inspect.Parameter.empty}
-    foreign = needed - {"prompt"} - _PICTURES | (accepted.keys() & {"num_frames"})
-    if "prompt" not in accepted or foreign:
+    foreign = needed - {"prompt"} - _PICTURES | (accepted.keys() & _OF_OTHER_WORK)
+    is_other = _OF_OTHER_KINDS.search(type(pipeline).__name__)
+    if "prompt" not in accepted or foreign or is_other:
         why = f"it works on {', '.join(sorted(foreign))}" if foreign else "it takes no prompt"
+        why = "what it makes is something else" if is_other and not foreign else why
         raise ModelError(
             f"{type(pipeline).__name__} does not make pictures from text, or from text and pictures, alone: {why}. "
             "Choose a model that does."

@@ -8,11 +8,19 @@ import numpy as np
 from PIL import Image, ImageChops
 from scipy import ndimage
 
-from server.diffusion.reading import MAX_PIXELS, MAX_SIDE, decode
+from server.diffusion.reading import MAX_PIXELS, MAX_SIDE, SentPicture, decode
 from server.diffusion.warnings import WarningCode, Warnings
 
 _NEARLY = 16
 """How far from black and white a grey still counts as such: JPEG makes such greys along edges."""
+
+_QUARTERS = {
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+}
+"""The turns after which width is height."""
 
 FEATHER = 8
 """Over how many pixels, by default, what was painted anew fades in: as many as a latent pixel covers."""
@@ -44,6 +52,25 @@ def read_mask(
     mask = mask.point([_to_ends(grey) for grey in range(256)])
     warn_of_blank(mask, input_name, warnings)
     return mask
+
+
+def turn_with(mask: Image.Image, picture: SentPicture, input_name: str, warnings: Warnings) -> Image.Image:
+    """A mask the way up that its picture is: one that fits the picture only as that is stored was drawn on it so.
+
+    Args:
+        mask: mode L.
+        picture: what it belongs to.
+        input_name, warnings: as for `read_mask`.
+    """
+    across, down = picture.rgb.size
+    if picture.turn not in _QUARTERS or across == down or mask.size != (down, across):
+        return mask
+    message = (
+        f"it is {down} x {across}, as image is stored, and was turned with it, to {across} x {down}. Send it the way "
+        "up that image is seen."
+    )
+    warnings.add(WarningCode.CONVERTED, input_name, message)
+    return mask.transpose(picture.turn)
 
 
 def mask_from_alpha(alpha: Image.Image) -> Image.Image:

@@ -69,10 +69,12 @@ class SentPicture:
     Attributes:
         rgb: mode RGB, 8 bits, sRGB; what was transparent shows white.
         alpha: mode L, of the same size, from 0, transparent, to 255; `None` where all of it is opaque.
+        turn: how it was turned to be so, by what its file says; `None` where it was not, or that is not known.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None
+    turn: Image.Transpose | None = None
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,14 @@ class DecodedPicture:
 
     Attributes:
         colours: mode L, RGB, CMYK or LAB, 8 bits.
-        alpha: as in `SentPicture`.
+        alpha, turn: as in `SentPicture`.
         profile: the ICC profile of the colours.
     """
 
     colours: Image.Image
     alpha: Image.Image | None
     profile: bytes | None
+    turn: Image.Transpose | None
 
 
 def read_picture(
@@ -116,10 +119,10 @@ def read_picture(
     rgb = to_srgb(decoded.colours, decoded.profile, input_name, warnings)
     rgb.info = {}
     if decoded.alpha is None:
-        return SentPicture(rgb, None)
+        return SentPicture(rgb, None, decoded.turn)
     if not alpha_is_used:
         warnings.add(WarningCode.CONVERTED, input_name, "what is transparent in it was filled with white.")
-    return SentPicture(on_white(rgb, decoded.alpha), decoded.alpha)
+    return SentPicture(on_white(rgb, decoded.alpha), decoded.alpha, decoded.turn)
 
 
 def decode(
@@ -163,7 +166,7 @@ def decode(
     for part in colours, alpha:
         if part is not None:
             part.info = {}
-    return DecodedPicture(colours, alpha, profile)
+    return DecodedPicture(colours, alpha, profile, turn)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from server.diffusion.errors import InputError
 from server.diffusion.forms import Forms, Task
-from server.diffusion.masks import mask_from_alpha, read_mask
+from server.diffusion.masks import mask_from_alpha, read_mask, turn_with
 from server.diffusion.reading import SentPicture, read_picture
 from server.diffusion.request import PictureRequest
 from server.diffusion.sizing import Size
@@ -66,7 +66,8 @@ def read_sent(forms: Forms, request: PictureRequest, warnings: Warnings) -> Sent
     by_alpha = inpaints and not request.mask and not references
     image = read_picture(request.image, "image", warnings, alpha_is_used=by_alpha)
     if request.mask:
-        return SentPictures(image, read_mask(request.mask, "mask", warnings), references=references)
+        mask = turn_with(read_mask(request.mask, "mask", warnings), image, "mask", warnings)
+        return SentPictures(image, mask, references=references)
     if by_alpha and image.alpha is not None and image.alpha.getextrema() != (255, 255):
         return SentPictures(image, mask_from_alpha(image.alpha), "image", references)
     return SentPictures(image, references=references)

@@ -94,3 +94,24 @@ def test_a_decoder_that_needs_a_prior_is_refused() -> None:
     decoder = object.__new__(diffusers.KandinskyV22Pipeline)
     with pytest.raises(ModelError, match=r"KandinskyV22Pipeline does not make pictures from text.*image_embeds"):
         Forms(decoder)
+
+
+@pytest.mark.parametrize(
+    "class_name",
+    [
+        "AudioLDM2Pipeline",
+        "CogVideoXVideoToVideoPipeline",
+        "FluxPriorReduxPipeline",
+        "KandinskyV22PriorPipeline",
+        "LattePipeline",
+        "MusicLDMPipeline",
+        "ShapEPipeline",
+        "StableAudioPipeline",
+        "StableCascadePriorPipeline",
+        "WanPipeline",
+    ],
+)
+def test_what_makes_no_pictures_is_refused(class_name: str) -> None:
+    made = object.__new__(getattr(diffusers, class_name))
+    with pytest.raises(ModelError, match=f"{class_name} does not make pictures from text.* Choose a model that does"):
+        Forms(made)

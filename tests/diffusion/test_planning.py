@@ -197,6 +197,26 @@ def test_a_mask_of_another_size_covers_the_same(tiny_sd: Engine, tmp_path: Path,
     assert make(tiny_sd, image=photo, mask=tall)[1] == [("converted", "mask")]
 
 
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_of_a_picture_as_it_is_stored_is_turned_with_it(
+    orientation: int, tiny_sd: Engine, tmp_path: Path, photo: Path, mask: Path
+) -> None:
+    back = {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE}
+    turn = back.get(orientation, Image.Transpose.ROTATE_270)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = tmp_path / "stored.png"
+    marked().transpose(turn).save(stored, exif=exif)
+    drawn_on_it = saved(half().transpose(turn), tmp_path / "drawn.png")
+    [picture], warned = make(tiny_sd, image=stored, mask=drawn_on_it, prompt_strength=1)
+    assert warned == [("converted", "mask")]
+    assert same(picture.image, make(tiny_sd, image=photo, mask=mask, prompt_strength=1)[0][0].image)
+    # One that is the way up that the picture is seen stays as it is.
+    [upright], warned = make(tiny_sd, image=stored, mask=mask, prompt_strength=1)
+    assert warned == []
+    assert same(picture.image, upright.image)
+
+
 def test_a_mask_without_effect_is_told(tiny_sd: Engine, tmp_path: Path, photo: Path) -> None:
     black = saved(Image.new("L", (64, 48)), tmp_path / "black.png")
     [picture], warned = make(tiny_sd, image=photo, mask=black, prompt_strength=1)

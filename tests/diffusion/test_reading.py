@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -144,3 +147,29 @@ def test_many_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         for read in threads.map(lambda _: read_picture(path, "image", Warnings()).rgb, range(64)):
             assert difference(read, alone) == 0
+
+
+def test_a_file_that_is_damaged_anywhere_is_read_or_refused(tmp_path: Path) -> None:
+    """Bytes are changed, left out and put in at random places: there is a picture, or an error of the input."""
+    chance, path = random.Random(7), tmp_path / "damaged"
+    whole = Image.effect_mandelbrot((96, 64), (-3, -2.5, 2, 2.5), 30).convert("RGB")
+    files = []
+    for kind in ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"):
+        buffer = io.BytesIO()
+        whole.save(buffer, kind)
+        files.append(buffer.getvalue())
+    outcomes: Counter[str] = Counter()
+    for _ in range(400):
+        content = bytearray(chance.choice(files))
+        for _ in range(chance.choice((1, 4, 16))):
+            place = chance.randrange(len(content))
+            content[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+        path.write_bytes(content)
+        try:
+            picture = read_picture(path, "image", Warnings())
+        except InputError as error:
+            outcomes[error.input] += 1
+        else:
+            outcomes[picture.rgb.mode] += 1
+    assert outcomes.keys() == {"RGB", "image"}
+    assert min(outcomes.values()) > 20
