@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
 from server.diffusion.sizing import Size
 from server.diffusion.spans import annotate, span
-from server.diffusion.step_cache import Reuse, step_cache
+from server.diffusion.step_cache import Reuse, StepCache, step_cache
 from server.diffusion.warnings import WarningCode, Warnings
 
 OnPreview = Callable[[int, Image.Image], None]
@@ -105,6 +105,7 @@ class Generation:
         self._watching = watching
         self._warnings = warnings
         self._describe = describe
+        self._cached = asyncio.Lock()
 
     async def pictures(self) -> AsyncGenerator[Picture, None]:
         """The pictures in order, each as soon as it and those before it are done."""
@@ -154,13 +155,23 @@ class Generation:
                     self._watching.preview_interval,
                     partial(self._schedule, self._show, index),
                 )
-        submit = self._rendezvous.submit
-        async with step_cache(pipeline, submit) if self._request.go_fast else nullcontext() as cache:
+        async with self._cache(pipeline) as cache:
             with explaining_shortage():
-                drawn = await asyncio.wrap_future(submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed))
+                drawn = await asyncio.wrap_future(
+                    self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
+                )
         progress.finish_picture(index)
         image = await asyncio.to_thread(self._fetch, drawn, index)
         return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache.reuse if cache else None)
+
+    @asynccontextmanager
+    async def _cache(self, pipeline: DiffusionPipeline) -> AsyncIterator[StepCache | None]:
+        if not self._request.go_fast:
+            yield None
+            return
+        # Such pictures share no passes of the model: side by side they would take memory, and no less time.
+        async with self._cached, step_cache(pipeline, self._rendezvous.submit) as cache:
+            yield cache
 
     def _fetch(self, drawn: Drawn, index: int) -> Image.Image:
         try:

@@ -7,6 +7,7 @@ import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from server.diffusion import Engine, Lora, LoraFiles, ModelError, PictureRequest
 from server.diffusion.pipeline import read
 from server.diffusion.placement import Step, arrange, choose
 from server.diffusion.quantization import check_capability, layers_to_quantize, quantize_weights
+from server.diffusion.step_cache import Reuse
 from server.diffusion.turns import bytes_of
 from server.diffusion.twins import make_twin
 from tests.conftest import ROOT
-from tests.diffusion.drawing import draw
+from tests.diffusion.drawing import distance, draw, draw_together
 from tests.diffusion.made_up_loras import make_lora, stock
-from tests.diffusion.test_batching import TOLERANCE, compare, from_image, text_to_image
+from tests.diffusion.test_batching import TOLERANCE, compare, from_image, photo, text_to_image
 from tests.diffusion.test_placement import SIZES, pictures
 from tests.diffusion.tiny_pipelines import diffusers
 
@@ -216,6 +218,26 @@ async def test_loras_of_single_requests_work_on_them(
     assert psnr(got * 255, expected * 255) > 45
     assert psnr(got * 255, plain * 255) < 40
     assert np.abs(await engine.call(work) - plain).max() < TOLERANCE
+
+
+def test_all_at_once(tiny: Tiny, engines: Callable[[str], Engine], tmp_path_factory: pytest.TempPathFactory) -> None:
+    lora = Lora(str(make_lora(tiny("flux"), tmp_path_factory.mktemp("lora"), seed=1)), 0.7)
+    request = PictureRequest(prompt="a cat", seed=1, num_inference_steps=4, width=64, height=64, loras=(lora,))
+    fast = replace(request, go_fast=True)
+    [plain], [first], [second] = draw_together(engines("flux"), [request, fast, fast])
+    # Four steps of random weights have nothing in common that could be left out.
+    assert first.reuse == Reuse(4, 0)
+    assert distance(first.image, second.image) == 0
+    assert distance(first.image, plain.image) <= 1
+
+
+def test_beside_a_controlnet(tiny: Tiny, controlnet: Path, tmp_path: Path) -> None:
+    loaded = Engine(str(tiny("stable-diffusion")), quantize="int8", controlnet=str(controlnet))
+    photo(64, 1).save(tmp_path / "photo.png")
+    request = PictureRequest(prompt="a cat", seed=1, num_inference_steps=2, width=64, height=64)
+    [plain], [led] = draw_together(loaded, [request, replace(request, controlnet_image=tmp_path / "photo.png")])
+    assert distance(plain.image, led.image) > 1
+    loaded.close()
 
 
 @pytest.mark.parametrize("capability", [(8, 9), (9, 0), (12, 0)])
