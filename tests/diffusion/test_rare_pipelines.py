@@ -29,6 +29,7 @@ OFFERED: dict[str, tuple[set[Task], int, float | None, int]] = {
     "pixart-alpha": ({TEXT}, 20, 4.5, 8),
     "sana-sprint": ({TEXT, IMAGE}, 2, 4.5, 32),
     "flux-control": ({TEXT, IMAGE, MASK}, 28, 3.5, 16),
+    "sana-controlnet": ({TEXT}, 20, 4.5, 32),
     "cogview-3": ({TEXT}, 50, 5.0, 8),
     "aura-flow": ({TEXT}, 50, 3.5, 8),
     "hunyuan-dit": ({TEXT}, 50, 5.0, 8),
@@ -131,6 +132,16 @@ def test_a_model_that_follows_a_picture_asks_for_it(loaded: Engine, mask: Path) 
     assert isinstance(offered["controlnet_conditioning_scale"], str)
     with pytest.raises(InputError, match="controlnet_image: this model draws after a picture"):
         draw(loaded, PictureRequest(prompt="a red apple", seed=7))
+
+
+@pytest.mark.parametrize("loaded", ["sana-controlnet"], indirect=True)
+def test_a_model_that_was_saved_with_its_controlnet_takes_its_scale(loaded: Engine, mask: Path) -> None:
+    offered = loaded.narrow_inputs()
+    assert not {"controlnet_image", "controlnet_conditioning_scale"} & offered.keys()
+    assert isinstance(offered["controlnet_start"], str)
+    asked = {"controlnet_image": mask, "controlnet_conditioning_scale": 0.5, "num_inference_steps": 1}
+    request: Any = {"prompt": "a red apple", "seed": 7, "width": 64, "height": 64, **asked}
+    assert draw(loaded, PictureRequest(**request))[0].image.size == (64, 64)
 
 
 @pytest.mark.parametrize("loaded", ["sana-sprint"], indirect=True)
