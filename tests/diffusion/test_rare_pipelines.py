@@ -169,3 +169,13 @@ def test_a_strength_that_the_form_for_a_mask_lacks_is_told(loaded: Engine, photo
     warnings = Warnings()
     draw(loaded, PictureRequest(prompt="a car", seed=7, width=64, height=64, **given), warnings=warnings)
     assert [(one["code"], one["input"]) for one in warnings.to_list()] == [("ignored", "prompt_strength")]
+
+
+@pytest.mark.parametrize("loaded", ["deepfloyd"], indirect=True)
+def test_a_model_that_works_on_pixels_has_the_size_of_its_training(loaded: Engine, photo: Path) -> None:
+    sent: list[dict[str, Any]] = [{}, {"image": photo, "prompt_strength": 0.9}, {"aspect_ratio": "1:1"}]
+    for given in sent:
+        warnings, asked = Warnings(), {"prompt": "a car", "seed": 7, "num_inference_steps": 2, **given}
+        [picture] = draw(loaded, PictureRequest(**asked), warnings=warnings)
+        assert picture.image.size == (32, 32)
+        assert warnings.to_list() == []
