@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 
 from cog import BasePredictor, Input, Path, concurrent, current_scope
 
@@ -244,6 +245,11 @@ class Predictor(BasePredictor):
             "Turned off, nothing of it is in the file.",
             default=True,
         ),
+        go_fast: bool = Input(
+            description="Whether to save time where two steps hardly differ, by doing most of the second from what the "
+            "first has left. The picture comes out a little different; metrics.go_fast tells how much was saved.",
+            default=False,
+        ),
         disable_safety_checker: bool = Input(
             description="Whether to show pictures that the model's own safety checker would black out.", default=False
         ),
@@ -279,6 +285,8 @@ class Predictor(BasePredictor):
                     async for picture in pictures:
                         path = folder / f"out-{count}.{output_format}"
                         await asyncio.to_thread(save, picture.image, path, output_quality, picture.metadata, warnings)
+                        for name, value in asdict(picture.reuse).items() if picture.reuse else ():
+                            scope.record_metric(f"go_fast.{name}", value, "increment")
                         yield Path(path)
                         count += 1
         finally:

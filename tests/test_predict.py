@@ -151,6 +151,7 @@ def test_the_most_important_inputs_come_first_and_all_are_explained() -> None:
         "output_format",
         "output_quality",
         "embed_metadata",
+        "go_fast",
         "disable_safety_checker",
         "preview_interval",
         "strict",
@@ -350,3 +351,13 @@ def test_another_model_needs_one_setting(
     predictor = load(monkeypatch).Predictor()
     predictor.setup()
     assert "Ready: FluxPipeline from" in capsys.readouterr().out
+    told: list[tuple[str, Any, MetricMode]] = []
+    given = {**defaults(predictor), "prompt": "a cat", "num_inference_steps": 3, "num_outputs": 2, "go_fast": True}
+    with prediction_scope(Scope({}, lambda name, value, mode: told.append((name, value, mode)))):
+        paths = asyncio.run(collect(predictor, {**given, "width": 64, "height": 64}))
+    assert len(paths) == 2
+    counted = [(value, mode) for name, value, mode in told if name == "go_fast.passes"]
+    assert counted == [(3, MetricMode.INCREMENT)] * 2
+    assert len([name for name, _, _ in told if name == "go_fast.reused"]) == 2
+    metadata = read_metadata(paths[1])
+    assert metadata.inputs["go_fast"] is True

@@ -258,6 +258,7 @@ async def test_several_prompts_come_one_by_one(fast: Server) -> None:
         {"controlnet_end": 0.5},
         {"reference_images": [PAGE]},
         {"disable_safety_checker": True},
+        {"go_fast": True},
         {"num_outputs": 201},
         {"megapixels": 0},
         {"aspect_ratio": "2:1"},
@@ -276,7 +277,7 @@ def test_the_schema_is_that_of_the_loaded_model(server: Server, fast: Server) ->
         schemas = each.client.get("/openapi.json").json()["components"]["schemas"]
         offered = schemas["Input"]["properties"]
         assert not [name for name in offered if name.startswith("controlnet_")]
-        assert not {"reference_images", "disable_safety_checker"} & offered.keys()
+        assert not {"reference_images", "disable_safety_checker", "go_fast"} & offered.keys()
         assert {"image", "mask", "lora_weights", "negative_prompt", "keep_unmasked"} <= offered.keys()
         assert offered["num_inference_steps"]["default"] == steps
         assert offered["guidance_scale"]["default"] == guidance

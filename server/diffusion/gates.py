@@ -41,6 +41,8 @@ class Gate:
         dtype: what floating-point tensors are turned into, called each time; `None` leaves them as they are.
         original: the gate of the component that this one's is a variant of, with other adapters. What a variant costs
             is learnt together with it, and the variant, which may soon be replaced, is not worth compiling.
+        stateful: whether the component keeps something from one call to the next, so that a call can be made only as it
+            is, and once.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Gate:
         ignored: frozenset[str] = frozenset(),
         dtype: Callable[[], torch.dtype] | None = None,
         original: Gate | None = None,
+        stateful: bool = False,
     ) -> None:
         self.name = name
         self.stage = stage
         self.function = function
         self.original = original
+        self.stateful = stateful
         self._ignored = ignored
         self._dtype = dtype
         self._signature = inspect.signature(function)
@@ -128,18 +132,19 @@ def put_gates(pipeline: DiffusionPipeline) -> None:
             put_gate(name, module)
 
 
-def put_gate(name: str, module: torch.nn.Module, original: Gate | None = None) -> None:
+def put_gate(name: str, module: torch.nn.Module, original: Gate | None = None, *, stateful: bool = False) -> None:
     """Put a gate on a model's `forward`, if it is worth it.
 
     Args:
         name: what it is called in its pipeline.
         original: the gate of the component that it is a variant of.
+        stateful: whether the model keeps something from one call to the next.
     """
     match module:
         case ModelMixin():
-            _put(module, "forward", name, Stage.DENOISE, original=original)
+            _put(module, "forward", name, Stage.DENOISE, original=original, stateful=stateful)
         case PreTrainedModel():
-            _put(module, "forward", name, Stage.PREPARE, original=original)
+            _put(module, "forward", name, Stage.PREPARE, original=original, stateful=stateful)
         case _:
             return
     _hold(module)

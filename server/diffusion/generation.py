@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from server.diffusion.raster import Raster, deliver_as_raster
 from server.diffusion.request import PictureRequest
 from server.diffusion.sizing import Size
 from server.diffusion.spans import annotate, span
+from server.diffusion.step_cache import Reuse, step_cache
 from server.diffusion.warnings import WarningCode, Warnings
 
 OnPreview = Callable[[int, Image.Image], None]
@@ -46,12 +47,14 @@ class Picture:
         seed: makes the same picture again, alone.
         metadata: how it was made, for its file; `None` where the request does not want it told.
         withheld: whether the model's own safety checker blacked it out.
+        reuse: how much of the work was left out, where the request may go fast.
     """
 
     image: Image.Image
     seed: int
     metadata: Metadata | None = None
     withheld: bool = False
+    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True)
@@ -151,13 +154,13 @@ class Generation:
                     self._watching.preview_interval,
                     partial(self._schedule, self._show, index),
                 )
-        with explaining_shortage():
-            drawn = await asyncio.wrap_future(
-                self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
-            )
+        submit = self._rendezvous.submit
+        async with step_cache(pipeline, submit) if self._request.go_fast else nullcontext() as cache:
+            with explaining_shortage():
+                drawn = await asyncio.wrap_future(submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed))
         progress.finish_picture(index)
         image = await asyncio.to_thread(self._fetch, drawn, index)
-        return Picture(image, seed, await self._describe(index, image), drawn.withheld)
+        return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache.reuse if cache else None)
 
     def _fetch(self, drawn: Drawn, index: int) -> Image.Image:
         try:

@@ -10,6 +10,7 @@ from server.diffusion.defaults import accepted_arguments
 from server.diffusion.forms import Forms, Task
 from server.diffusion.schedulers import usable_schedulers
 from server.diffusion.sizing import ASPECT_RATIOS, MATCH_INPUT_IMAGE
+from server.diffusion.step_cache import why_not
 
 Narrowing = dict[str, dict[str, object] | str]
 """By name: what changes of an input, or why the model cannot take it."""
@@ -49,6 +50,8 @@ def narrow_inputs(forms: Forms, recommended: Mapping[str, int | float], safety_c
         changes["disable_safety_checker"] = "this model has no safety checker"
     elif safety_checker_is_required:
         changes["disable_safety_checker"] = "who runs this server does not allow it"
+    if reason := why_not(main):
+        changes["go_fast"] = reason
     if "callback_on_step_end" not in accepted:
         changes["preview_interval"] = f"this model ({name}) does not show its steps"
     return changes | _pictures(forms) | _sizes(forms)

@@ -170,7 +170,7 @@ class Passes:
                 return [Returned(value) for value in self._make(calls)]
         except Exception as error:
             self.check(error)
-            if len(calls) == 1 and not is_shortage(error):
+            if len(calls) == 1 and (gate.stateful or not is_shortage(error)):
                 return [Raised(error)]
             # Not the error itself: it holds on to what the failed pass has in memory.
             shortage, no_rows, reason = (
@@ -231,7 +231,7 @@ class Passes:
         gate, rows = calls[0].gate, [call.rows for call in calls if call.rows]
         count = sum(call.count for call in calls)
         # What is recorded was computed as it is without a request's own casting.
-        replayable = self._recordings and rows and calls[0].state.plain
+        replayable = self._recordings and rows and calls[0].state.plain and not gate.stateful
         recording = self._recordings.find(gate, rows) if self._recordings and replayable else None
         started, stop = time.perf_counter(), self._clock.start()
         if recording:

@@ -23,6 +23,7 @@ from server.diffusion.request import PictureRequest
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.sent import SentPictures, read_sent
 from server.diffusion.sizing import Size, choose_size
+from server.diffusion.step_cache import why_not
 from server.diffusion.unused import check_company, check_use
 from server.diffusion.warnings import WarningCode, Warnings
 
@@ -101,6 +102,7 @@ def make_plan(
         tuple(prompt for prompt in prompts for _ in range(request.num_outputs)),
     )
     _check_steps(plan, request)
+    _check_cache(plan, request)
     plan = _with_size(plan, request, sent, warnings)
     plan = _with_pictures(plan, request, sent, warnings)
     plan = _with_control(plan, request, warnings)
@@ -119,6 +121,16 @@ def _check_steps(plan: Plan, request: PictureRequest) -> None:
     if request.scheduler == "LCM" and isinstance(steps, int) and steps > _MOST_STEPS_OF_LCM:
         rule = f"{steps} are more than the scheduler LCM takes, which is {_MOST_STEPS_OF_LCM}. 4 to 8 are usual."
         raise InputError("num_inference_steps", rule)
+
+
+def _check_cache(plan: Plan, request: PictureRequest) -> None:
+    if not request.go_fast:
+        return
+    if reason := why_not(plan.pipeline):
+        raise InputError("go_fast", f"{reason}. Leave it out.")
+    if request.controlnet_image:
+        # Where blocks are left out, diffusers would add what the ControlNet says a second time.
+        raise InputError("go_fast", "steps cannot be worked out in part with a ControlNet. Leave one out.")
 
 
 def _choose_task(forms: Forms, sent: SentPictures) -> Task:

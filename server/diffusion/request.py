@@ -51,6 +51,7 @@ class PictureRequest:
         guidance_scale: how closely to follow the prompt, 0 or more.
         scheduler: one of `SCHEDULERS`.
         loras: adapters for this request alone.
+        go_fast: whether steps that change little may be worked out in part (`server.diffusion.step_cache`).
         disable_safety_checker: whether the model's own check of its pictures is left out.
         inputs: what `predict` was called with, which the pictures' files tell; `None` is nothing.
     """
@@ -78,6 +79,7 @@ class PictureRequest:
     guidance_scale: float | None = None
     scheduler: str | None = None
     loras: tuple[Lora, ...] = ()
+    go_fast: bool = False
     disable_safety_checker: bool = False
     inputs: Mapping[str, Any] | None = None
 

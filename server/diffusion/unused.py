@@ -132,6 +132,8 @@ def _for_what_is_done(plan: Plan, request: PictureRequest) -> _Unused:
         yield "reference_images", "with a mask this model takes image alone. Leave it out"
     if plan.task is Task.EDITING and request.prompt_strength is not None:
         yield "prompt_strength", "this model edits as the prompt says. Leave it out"
+    if request.go_fast and plan.settings.get("num_inference_steps") == 1:
+        yield "go_fast", "a single step has none before it. Leave it out"
     if plan.task is Task.INPAINTING and request.prompt_strength and "strength" not in plan.settings:
         yield "prompt_strength", "with a mask this model has none. Leave it out"
     if request.disable_safety_checker and getattr(plan.pipeline, "safety_checker", None) is None:
@@ -139,7 +141,7 @@ def _for_what_is_done(plan: Plan, request: PictureRequest) -> _Unused:
 
 
 def _where_nothing_changes(request: PictureRequest, own: Mapping[str, Any]) -> _Unused:
-    for name in ("negative_prompt", "mask", "controlnet_image", "scheduler"):
+    for name in ("negative_prompt", "mask", "controlnet_image", "scheduler", "go_fast"):
         if getattr(request, name):
             yield name, _NOTHING_CHANGES
     if request.num_inference_steps not in (None, own.get("num_inference_steps")):

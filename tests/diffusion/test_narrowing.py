@@ -26,24 +26,24 @@ CONTROLNET = {f"controlnet_{name}" for name in ("image", "conditioning_scale", "
 
 # Beside the safety checker and the ControlNet, which no tiny pipeline has.
 REMOVED: dict[str, set[str]] = {
-    "stable-diffusion": {"reference_images"},
-    "stable-diffusion-inpainting": {"reference_images"},
-    "instruct-pix2pix": {"reference_images", "prompt_strength", *NO_INPAINTING},
-    "stable-diffusion-xl": {"reference_images"},
-    "stable-diffusion-3": {"reference_images"},
+    "stable-diffusion": {"go_fast", "reference_images"},
+    "stable-diffusion-inpainting": {"go_fast", "reference_images"},
+    "instruct-pix2pix": {"go_fast", "reference_images", "prompt_strength", *NO_INPAINTING},
+    "stable-diffusion-xl": {"go_fast", "reference_images"},
+    "stable-diffusion-3": {"go_fast", "reference_images"},
     "flux": {"reference_images", "negative_prompt"},
     "flux-schnell": {"reference_images", "negative_prompt", "guidance_scale"},
     "flux-kontext": {"reference_images", "negative_prompt"},
     "flux-fill": {"reference_images", "negative_prompt"},
-    "flux-2-klein": {"negative_prompt"},
-    "flux-2-klein-distilled": {"negative_prompt", "guidance_scale"},
-    "pixart": {"reference_images", "preview_interval", *TEXT_ALONE, *NO_LORA},
-    "sana": {"reference_images", *TEXT_ALONE},
+    "flux-2-klein": {"go_fast", "negative_prompt"},
+    "flux-2-klein-distilled": {"go_fast", "negative_prompt", "guidance_scale"},
+    "pixart": {"go_fast", "reference_images", "preview_interval", *TEXT_ALONE, *NO_LORA},
+    "sana": {"go_fast", "reference_images", *TEXT_ALONE},
     "qwen-image": {"reference_images"},
-    "z-image": {"reference_images"},
-    "lumina-2": {"reference_images", *TEXT_ALONE},
-    "chroma": {"reference_images", *NO_INPAINTING},
-    "kandinsky-3": {"reference_images", *NO_INPAINTING},
+    "z-image": {"go_fast", "reference_images"},
+    "lumina-2": {"go_fast", "reference_images", *TEXT_ALONE},
+    "chroma": {"go_fast", "reference_images", *NO_INPAINTING},
+    "kandinsky-3": {"go_fast", "reference_images", *NO_INPAINTING},
 }
 
 # Of guidance_scale, num_inference_steps, and the multiple of width and height, as diffusers documents them.

@@ -76,6 +76,10 @@ UNUSED: dict[str, list[Case]] = {
     ],
     "extra_lora_scale": [Case({"extra_lora_scale": 0.5}), Case({"extra_lora_scale": 0.5, "lora_weights": "lora"})],
     "output_quality": [Case({"output_quality": 50, "output_format": "png"})],
+    "go_fast": [
+        Case({"go_fast": True, "num_inference_steps": 1}, "flux"),
+        Case({"go_fast": True, **NOTHING_CHANGES}, "flux"),
+    ],
     "disable_safety_checker": [Case({"disable_safety_checker": True})],
     "preview_interval": [
         Case({"preview_interval": 3}),
