@@ -120,7 +120,9 @@ def _own_side(pipeline: DiffusionPipeline, name: str) -> int | None:
     sample: Any = getattr(pipeline, "default_sample_size", None) or getattr(model, "config", {}).get("sample_size")
     if isinstance(sample, list | tuple):
         sample = sample[name == "width"]
-    return sample * int(getattr(pipeline, "vae_scale_factor", 8)) if isinstance(sample, int) else None
+    # Models without an autoencoder work on pixels.
+    usual = 8 if any(hasattr(pipeline, name) for name in ("vae", "movq", "vqvae", "vqgan")) else 1
+    return sample * int(getattr(pipeline, "vae_scale_factor", usual)) if isinstance(sample, int) else None
 
 
 def _guides_truly(accepted: Mapping[str, Any]) -> bool:

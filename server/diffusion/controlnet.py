@@ -15,6 +15,14 @@ from server.diffusion.errors import ModelError, first_line
 
 _CONFIG = "config.json"
 
+CONTROLS = {
+    "controlnet_image": "control_image",
+    "controlnet_conditioning_scale": "controlnet_conditioning_scale",
+    "controlnet_start": "control_guidance_start",
+    "controlnet_end": "control_guidance_end",
+}
+"""The inputs for a ControlNet, each with what pipelines call it."""
+
 
 def load_controlnet(model: str, pipeline: DiffusionPipeline, device: torch.device) -> Any:
     """The ControlNet in a folder, or of the Hub, in the type of a pipeline, on a device.

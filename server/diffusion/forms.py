@@ -107,8 +107,10 @@ class Forms:
                 self._plain[task] = form
         self._controlled: dict[Task, DiffusionPipeline] = {}
         accepted = accepted_arguments(loaded)
-        self.needs_control = "control_image" in accepted and not hasattr(loaded, "controlnet")
+        self.needs_control = "control_image" in accepted and not (hasattr(loaded, "controlnet") and self._plain)
         if self.needs_control:
+            # One that was saved with its ControlNet, and of which diffusers has no form without.
+            self._plain = self._plain or dict.fromkeys(_tasks_of(loaded), loaded)
             self._controlled = self._plain
         elif controlnet is not None:
             _check_fits(controlnet, loaded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.diffusion.arguments import size_limits, takes_guidance, takes_negative_prompt
+from server.diffusion.controlnet import CONTROLS
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.forms import Forms, Task
 from server.diffusion.schedulers import usable_schedulers
@@ -80,11 +81,11 @@ def _pictures(forms: Forms) -> Narrowing:
         changes["prompt_strength"] = "this model does not begin with a picture"
     if forms.most_references < 2:
         changes["reference_images"] = "this model takes one picture at most"
-    for name in ("image", "conditioning_scale", "start", "end"):
+    for name, argument in CONTROLS.items():
         if not forms.controlled_tasks:
-            changes[f"controlnet_{name}"] = "no ControlNet is loaded"
-        elif forms.needs_control and name != "image":
-            changes[f"controlnet_{name}"] = "this model follows the picture as it was trained to"
+            changes[name] = "no ControlNet is loaded"
+        elif forms.needs_control and argument not in accepted_arguments(forms.main):
+            changes[name] = "this model follows the picture as it was trained to"
     if not (forms.tasks - {Task.TEXT_TO_IMAGE} or forms.controlled_tasks):
         changes["resize_mode"] = "this model makes pictures from text alone"
     return changes

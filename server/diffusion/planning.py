@@ -11,6 +11,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image
 
 from server.diffusion.arguments import call_arguments, magnification, size_limits
+from server.diffusion.controlnet import CONTROLS
 from server.diffusion.defaults import accepted_arguments
 from server.diffusion.errors import InputError
 from server.diffusion.fitting import ResizeMode, fit_mask, fit_picture
@@ -238,12 +239,8 @@ def _with_control(plan: Plan, request: PictureRequest, warnings: Warnings) -> Pl
             sent, size, mode, "controlnet_image", warnings
         ).rgb
     }
-    for name, argument in (
-        ("controlnet_conditioning_scale", "controlnet_conditioning_scale"),
-        ("controlnet_start", "control_guidance_start"),
-        ("controlnet_end", "control_guidance_end"),
-    ):
-        if (value := getattr(request, name)) is not None:
+    for name, argument in CONTROLS.items():
+        if name != "controlnet_image" and (value := getattr(request, name)) is not None:
             if argument not in accepted:
                 raise InputError(
                     name, f"the ControlNet of this model ({type(plan.pipeline).__name__}) has no such setting."

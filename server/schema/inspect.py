@@ -41,7 +41,8 @@ def inspect_predictor(predictor: object, mode: Mode = Mode.PREDICT) -> Signature
     signature = Signature(
         inputs=tuple(_read_input(source, parameter) for parameter in _parameters(function, source)),
         output=_read_output(source),
-        description=inspect.getdoc(source),
+        # Its own: what it overrides says nothing of this model.
+        description=inspect.cleandoc(source.__doc__) if source.__doc__ else None,
         streaming=getattr(function, "__darkroom_streaming__", False),
     )
     for field in signature.inputs:

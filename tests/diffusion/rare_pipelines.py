@@ -68,6 +68,15 @@ def sana_sprint() -> Any:
     return diffusers.SanaSprintPipeline(**{**parts, "transformer": transformer, "scheduler": diffusers.SCMScheduler()})
 
 
+def sana_controlnet() -> Any:
+    """Saved with its ControlNet; diffusers knows no form of it without."""
+    parts = tiny_pipelines.sana().components
+    config = {name: value for name, value in parts["transformer"].config.items() if not name.startswith("_")}
+    taken = signature(diffusers.SanaControlNetModel.__init__).parameters
+    controlnet = diffusers.SanaControlNetModel(**{name: value for name, value in config.items() if name in taken})
+    return diffusers.SanaControlNetPipeline(**parts, controlnet=controlnet)
+
+
 def flux_control() -> Any:
     """Takes lines or depths as further channels, and draws nothing without."""
     plain = tiny_pipelines.flux()
@@ -304,6 +313,7 @@ RARE_BUILDERS: dict[str, Callable[[], Any]] = {
     "pixart-alpha": pixart_alpha,
     "sana-sprint": sana_sprint,
     "flux-control": flux_control,
+    "sana-controlnet": sana_controlnet,
     "cogview-3": cogview_3,
     "aura-flow": aura_flow,
     "hunyuan-dit": hunyuan_dit,

@@ -29,6 +29,7 @@ OFFERED: dict[str, tuple[set[Task], int, float | None, int]] = {
     "pixart-alpha": ({TEXT}, 20, 4.5, 8),
     "sana-sprint": ({TEXT, IMAGE}, 2, 4.5, 32),
     "flux-control": ({TEXT, IMAGE, MASK}, 28, 3.5, 16),
+    "sana-controlnet": ({TEXT}, 20, 4.5, 32),
     "cogview-3": ({TEXT}, 50, 5.0, 8),
     "aura-flow": ({TEXT}, 50, 3.5, 8),
     "hunyuan-dit": ({TEXT}, 50, 5.0, 8),
@@ -133,6 +134,16 @@ def test_a_model_that_follows_a_picture_asks_for_it(loaded: Engine, mask: Path) 
         draw(loaded, PictureRequest(prompt="a red apple", seed=7))
 
 
+@pytest.mark.parametrize("loaded", ["sana-controlnet"], indirect=True)
+def test_a_model_that_was_saved_with_its_controlnet_takes_its_scale(loaded: Engine, mask: Path) -> None:
+    offered = loaded.narrow_inputs()
+    assert not {"controlnet_image", "controlnet_conditioning_scale"} & offered.keys()
+    assert isinstance(offered["controlnet_start"], str)
+    asked = {"controlnet_image": mask, "controlnet_conditioning_scale": 0.5, "num_inference_steps": 1}
+    request: Any = {"prompt": "a red apple", "seed": 7, "width": 64, "height": 64, **asked}
+    assert draw(loaded, PictureRequest(**request))[0].image.size == (64, 64)
+
+
 @pytest.mark.parametrize("loaded", ["sana-sprint"], indirect=True)
 def test_a_model_of_two_steps_takes_other_numbers(loaded: Engine) -> None:
     asked = PictureRequest(prompt="a red apple", seed=7, width=64, height=64, num_inference_steps=1)
@@ -158,3 +169,13 @@ def test_a_strength_that_the_form_for_a_mask_lacks_is_told(loaded: Engine, photo
     warnings = Warnings()
     draw(loaded, PictureRequest(prompt="a car", seed=7, width=64, height=64, **given), warnings=warnings)
     assert [(one["code"], one["input"]) for one in warnings.to_list()] == [("ignored", "prompt_strength")]
+
+
+@pytest.mark.parametrize("loaded", ["deepfloyd"], indirect=True)
+def test_a_model_that_works_on_pixels_has_the_size_of_its_training(loaded: Engine, photo: Path) -> None:
+    sent: list[dict[str, Any]] = [{}, {"image": photo, "prompt_strength": 0.9}, {"aspect_ratio": "1:1"}]
+    for given in sent:
+        warnings, asked = Warnings(), {"prompt": "a car", "seed": 7, "num_inference_steps": 2, **given}
+        [picture] = draw(loaded, PictureRequest(**asked), warnings=warnings)
+        assert picture.image.size == (32, 32)
+        assert warnings.to_list() == []

@@ -407,6 +407,14 @@ def test_every_shape_of_predictor(predictor: object) -> None:
     assert concurrency_of(predictor) == (4 if is_async else 1)
 
 
+def test_a_predictor_without_a_docstring_is_not_described_by_its_base() -> None:
+    class Silent(BasePredictor):
+        def predict(self, prompt: str) -> str:
+            return prompt
+
+    assert inspect_predictor(Silent).description is None
+
+
 def test_the_prediction_function_is_bound() -> None:
     class Echo(BaseRunner):
         def run(self, text: str) -> str:
