@@ -133,7 +133,8 @@ def _differences(then: Metadata, now: Metadata) -> Iterator[str]:
                 if before.get(name) != after.get(name):
                     yield f"{name}: {before.get(name, 'none')} then, {after.get(name, 'none')} now"
         elif before != after:
-            yield f"{field.name}: {before or 'not known'} then, {after or 'not known'} now"
+            nothing = "none" if field.name == "quantization" else "not known"
+            yield f"{field.name}: {before or nothing} then, {after or nothing} now"
     yield from _other_loras(then.loras, now.loras)
     for name in _COMPARED:
         before, after = getattr(then, name), getattr(now, name)

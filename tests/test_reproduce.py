@@ -263,6 +263,13 @@ def test_the_weights_are_rounded_as_the_file_says(folder: Path) -> None:
         assert ("Its weights were int8, as the file says" in result.stderr) == (told == used)
 
 
+def test_weights_that_are_rounded_otherwise_are_named(folder: Path) -> None:
+    path = draw(folder, "prompt=x")
+    change(path, partial(rounded, to="int8"))
+    (folder / "model.bin").write_bytes(b"other")
+    assert "  quantization: int8 then, none now\n" in reproduce(folder, path.name)[1]
+
+
 def test_what_stands_in_the_way_is_exit_status_2(folder: Path) -> None:
     path = draw(folder, "prompt=x")
     result = darkroom("reproduce", path.name, cwd=folder)
