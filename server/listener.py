@@ -22,6 +22,9 @@ from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_KEEP_ALIVE_SECONDS = 75
+"""How long a connection may be idle. Longer than proxies keep theirs, for who closes first does not lose a request."""
+
 
 def listen(settings: Settings, manifest: Manifest) -> None:
     """Serve until Ctrl-C, SIGTERM or `POST /shutdown`, then return.
@@ -38,7 +41,12 @@ def listen(settings: Settings, manifest: Manifest) -> None:
         patience = math.ceil(settings.shutdown_grace) + 1
         # Its other parser, httptools, does not notice that a client has left who had sent the next request already.
         config = uvicorn.Config(
-            app, http="h11", log_config=None, server_header=False, timeout_graceful_shutdown=patience
+            app,
+            http="h11",
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=patience,
         )
         server = _Server(config, app.state.drain, heeds_sigterm=not settings.await_explicit_shutdown)
         app.state.shutdown = server.stop

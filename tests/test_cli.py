@@ -392,6 +392,7 @@ def test_schema_shows_the_training_parts_in_either_mode() -> None:
     results = [darkroom("schema", *trainer, "--x-mode", mode) for mode in ("predict", "train")]
     assert [result.returncode for result in results] == [0, 0], results
     documents = [json.loads(result.stdout) for result in results]
+    assert documents[1]["info"].pop("x-darkroom-mode") == "train"
     assert documents[0] == documents[1]
     assert documents[0]["components"]["schemas"]["TrainingOutput"] == {"title": "Output", "type": "string"}
 

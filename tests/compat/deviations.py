@@ -37,6 +37,7 @@ _LIFE = "Setup, health and crashes"
 _CANCEL = "Cancelling"
 _TRAINING = "Training"
 _HTTP = "HTTP"
+_TRACES = "Traces"
 
 
 class Deviation(Enum):
@@ -332,6 +333,46 @@ class Deviation(Enum):
         "`GET /` is a page for who asks for HTML.",
         "Clients of Cog do not notice.",
         elsewhere="tests/api",
+    )
+
+    TRACES_WITHOUT_A_KEY = Difference(
+        _TRACES,
+        "Traces need `observability: traces: enabled` in `cog.yaml`, which `cog build` puts into the image, and then "
+        "an endpoint.",
+        "The endpoint is enough (`OTEL_EXPORTER_OTLP_ENDPOINT`, or `OTEL_TRACES_EXPORTER`); the key is ignored, and "
+        "the log says so.",
+        "Whether there is a collector is known where the server runs.",
+        elsewhere="tests/test_tracing.py",
+    )
+    TRACES_BY_DEFAULT = Difference(
+        _TRACES,
+        "`OTEL_TRACES_SAMPLER` is `parentbased_always_off` unless set: only what the client's `traceparent` asks for.",
+        "It is OpenTelemetry's default, `parentbased_always_on`.",
+        "Whoever names a collector wants to see something there.",
+        elsewhere="tests/test_tracing.py",
+    )
+    TRACES_OF_THE_DEAD = Difference(
+        _TRACES,
+        "The model's process exports its own spans, and takes those that it has not exported with it when it dies.",
+        "It reports each span to the server when it begins and when it ends; what it has not ended ends with it, as "
+        "failed.",
+        "The prediction that died is the one to look at.",
+        elsewhere="tests/test_tracing.py",
+    )
+    TRACES_BY_OTHER_MEANS = Difference(
+        _TRACES,
+        "Another header than `traceparent` (`trace_header`, Jaeger's format), and a provider of one's own "
+        "(`telemetry.py`).",
+        "`OTEL_PROPAGATORS` chooses the headers of requests; there is no provider of one's own.",
+        "These are OpenTelemetry's own means.",
+        elsewhere="tests/test_tracing.py",
+    )
+    TRACES_OF_WEBHOOKS = Difference(
+        _TRACES,
+        "Without a trace, webhooks carry the `traceparent` of the request.",
+        "So they do; in a trace, that of the span of the attempt.",
+        "The receiver is part of the trace.",
+        elsewhere="tests/test_tracing.py",
     )
 
 
