@@ -80,6 +80,14 @@ class Server:
         return status
 
 
+def inherited_environment() -> dict[str, str]:
+    """The variables of this process for one that it starts, in any thread.
+
+    Without the one that pytest sets and deletes for each test: copying stumbles over it where that happens meanwhile.
+    """
+    return {name: os.environ[name] for name in os.environ if name != "PYTEST_CURRENT_TEST"}
+
+
 @contextmanager
 def running_server(
     predictor: str | Path, *, ready: bool = True, stdout: IO[str] | int = subprocess.DEVNULL, **settings: Any
@@ -92,7 +100,7 @@ def running_server(
         stdout: where its standard output goes.
         settings: options of `darkroom serve` by name, and `env`, a mapping of further environment variables.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings.pop("env", {})}
+    environment = {**inherited_environment(), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings.pop("env", {})}
     if isinstance(predictor, str):
         directory = PREDICTORS
         settings.setdefault("predictor", f"{predictor}.py:Predictor")

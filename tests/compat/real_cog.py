@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import PREDICTORS
+from tests.conftest import PREDICTORS, inherited_environment
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def starting_cog(
         (folder / ".cog" / "openapi_schema.json").write_text(json.dumps(document))
     port = _free_port()
     variables = {
-        **os.environ,
+        **inherited_environment(),
         "COG_PREDICT_TYPE_STUB": reference,
         "PORT": str(port),
         # It starts its own worker as `python`.
