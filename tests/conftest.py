@@ -100,7 +100,12 @@ def running_server(
         stdout: where its standard output goes.
         settings: options of `darkroom serve` by name, and `env`, a mapping of further environment variables.
     """
-    environment = {**inherited_environment(), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings.pop("env", {})}
+    environment = {
+        **inherited_environment(),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **settings.pop("env", {}),
+    }
     if isinstance(predictor, str):
         directory = PREDICTORS
         settings.setdefault("predictor", f"{predictor}.py:Predictor")
