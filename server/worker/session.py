@@ -31,6 +31,7 @@ from server.worker.messages import (
     SpanReport,
 )
 from server.worker.process import WorkerProcess
+from server.worker.question import Question
 from server.worker.reports import Reports
 from server.worker.runs import Runs
 from server.worker.setup import Setup
@@ -99,8 +100,10 @@ class Session:
         self._was_used = False
         self._has_healthcheck = False
         self._health_ids = itertools.count()
-        self._health: asyncio.Future[HealthResult] | None = None
-        self._collection: asyncio.Future[Collected] | None = None
+        silence = HealthResult("", ok=False, error="Healthcheck error: the model's process does not answer")
+        self._health = Question(HEALTHCHECK_SECONDS, silence)
+        silent = f"the model's process did not answer within {COLLECT_SECONDS:g} s"
+        self._collection = Question(COLLECT_SECONDS, Collected(error=silent))
 
     @property
     def is_ready(self) -> bool:
@@ -139,8 +142,8 @@ class Session:
             await self._console.close()
             self._process.close()
             self._reports.end()
-            self._answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
-            self._hand_over(Collected(error="the model's process has ended"))
+            self._health.answer(HealthResult("", ok=False, error="Healthcheck error: the model's process has ended"))
+            self._collection.answer(Collected(error="the model's process has ended"))
         if not receiving.cancelled():
             receiving.result()
         return self._reason or _describe(exited.result())
@@ -162,25 +165,11 @@ class Session:
         """Run the predictor's own check, if it has one. Who asks while it runs gets the same answer."""
         if not self._has_healthcheck:
             return HealthResult("", ok=True)
-        if self._health is None:
-            self._health = asyncio.get_running_loop().create_future()
-            self.send(Healthcheck(str(next(self._health_ids))))
-        try:
-            async with asyncio.timeout(HEALTHCHECK_SECONDS):
-                return await asyncio.shield(self._health)
-        except TimeoutError:
-            return HealthResult("", ok=False, error="Healthcheck error: the model's process does not answer")
+        return await self._health.ask(lambda: self.send(Healthcheck(str(next(self._health_ids)))))
 
     async def collect(self) -> Collected:
         """What is measured in the child. Who asks meanwhile gets the same answer."""
-        if self._collection is None:
-            self._collection = asyncio.get_running_loop().create_future()
-            self.send(Collect())
-        try:
-            async with asyncio.timeout(COLLECT_SECONDS):
-                return await asyncio.shield(self._collection)
-        except TimeoutError:
-            return Collected(error=f"the model's process did not answer within {COLLECT_SECONDS:g} s")
+        return await self._collection.ask(lambda: self.send(Collect()))
 
     def kill(self, reason: str) -> None:
         """End the child at once, for a reason that `run` returns."""
@@ -226,9 +215,9 @@ class Session:
                 self._console.drain()
                 self.kill(error)
             case HealthResult():
-                self._answer(event)
+                self._health.answer(event)
             case Collected():
-                self._hand_over(event)
+                self._collection.answer(event)
             case Log():
                 self._log(event)
             case SpanReport():
@@ -256,16 +245,6 @@ class Session:
 
     async def _make_room(self) -> None:
         await self._runs.make_room()
-
-    def _answer(self, result: HealthResult) -> None:
-        if self._health:
-            self._health.set_result(result)
-            self._health = None
-
-    def _hand_over(self, collected: Collected) -> None:
-        if self._collection:
-            self._collection.set_result(collected)
-            self._collection = None
 
 
 def _describe(status: int) -> str:

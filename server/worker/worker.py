@@ -245,7 +245,8 @@ class Worker(Backend):
             "cog.setup", **({"darkroom__device": self.device} if self.device else {})
         )
         try:
-            traced = [word for item in carrier(self._setup_span).items() for word in (f"--{item[0]}", item[1])]
+            parent = carrier(self._setup_span).get("traceparent")
+            traced = ["--traceparent", parent] if parent else []
             process = await WorkerProcess.start([*self._arguments, *traced], self._environment)
             session = self._session = Session(
                 process, self._setup, self._runs, self._on_loaded, self._on_ready, self.device, self._tracing
