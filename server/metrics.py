@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Collection, Iterable
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -39,98 +40,64 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        build = Gauge(
-            "darkroom_build_info", "Always 1; its labels tell the version.", ("version", "python"), registry=registry
-        )
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=_SECONDS)
+        build = gauge("darkroom_build_info", "Always 1; its labels tell the version.", ("version", "python"))
         build.labels(__version__, platform.python_version()).set(1)
         self._codes: set[str] = set()
 
-        self.http_requests = Counter(
-            "darkroom_http_requests_total",
-            "HTTP requests that have been answered.",
-            ("method", "route", "status"),
-            registry=registry,
+        self.http_requests = counter(
+            "darkroom_http_requests_total", "HTTP requests that have been answered.", ("method", "route", "status")
         )
-        self.http_seconds = Histogram(
+        self.http_seconds = histogram(
             "darkroom_http_request_duration_seconds",
             "Time from the arrival of an HTTP request to the end of its answer, which may wait for a prediction.",
             ("method", "route"),
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self.http_running = Gauge(
-            "darkroom_http_requests_in_flight", "HTTP requests that are being answered.", registry=registry
-        )
+        self.http_running = gauge("darkroom_http_requests_in_flight", "HTTP requests that are being answered.")
 
-        self.predictions = Counter(
-            "darkroom_predictions_total",
-            "Predictions that have ended, by how they did.",
-            ("kind", "state"),
-            registry=registry,
+        self.predictions = counter(
+            "darkroom_predictions_total", "Predictions that have ended, by how they did.", ("kind", "state")
         )
-        self.queue_seconds = Histogram(
+        self.queue_seconds = histogram(
             "darkroom_prediction_queue_wait_seconds",
             "Time for which a prediction waited in the queue before its turn came.",
             ("kind",),
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self.predict_seconds = Histogram(
+        self.predict_seconds = histogram(
             "darkroom_prediction_duration_seconds",
             "Time for which the model worked on a prediction, without queue, inputs and outputs.",
             ("kind", "state"),
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self._warnings = Counter(
-            "darkroom_prediction_warnings_total",
-            "Warnings that predictions ended with, by code.",
-            ("code",),
-            registry=registry,
+        self._warnings = counter(
+            "darkroom_prediction_warnings_total", "Warnings that predictions ended with, by code.", ("code",)
         )
-        self.running = Gauge(
-            "darkroom_predictions_in_flight",
-            "Predictions whose turn has come and which the model has not ended.",
-            registry=registry,
+        self.running = gauge(
+            "darkroom_predictions_in_flight", "Predictions whose turn has come and which the model has not ended."
         )
-        self.places = Gauge(
-            "darkroom_predictions_in_flight_limit", "Predictions that can be in flight at once.", registry=registry
-        )
-        self.queued = Gauge("darkroom_queue_length", "Predictions that wait for their turn.", registry=registry)
-        self.queue_places = Gauge(
-            "darkroom_queue_length_limit",
-            "Predictions that may wait; beyond it new ones are refused.",
-            registry=registry,
+        self.places = gauge("darkroom_predictions_in_flight_limit", "Predictions that can be in flight at once.")
+        self.queued = gauge("darkroom_queue_length", "Predictions that wait for their turn.")
+        self.queue_places = gauge(
+            "darkroom_queue_length_limit", "Predictions that may wait; beyond it new ones are refused."
         )
 
-        self.input_files = Counter(
-            "darkroom_input_files_total",
-            "Files that inputs pointed to, by whether they could be had.",
-            ("result",),
-            registry=registry,
+        self.input_files = counter(
+            "darkroom_input_files_total", "Files that inputs pointed to, by whether they could be had.", ("result",)
         )
-        self.input_bytes = Counter(
-            "darkroom_input_bytes_total", "Size of the files that were fetched for inputs.", registry=registry
-        )
-        self.output_files = Counter(
+        self.input_bytes = counter("darkroom_input_bytes_total", "Size of the files that were fetched for inputs.")
+        self.output_files = counter(
             "darkroom_output_files_total",
             "Files that the model put out, by whether they could be passed on.",
             ("result",),
-            registry=registry,
         )
-        self.output_bytes = Counter(
-            "darkroom_output_bytes_total", "Size of the files that were passed on as output.", registry=registry
-        )
-        self.webhooks = Counter(
+        self.output_bytes = counter("darkroom_output_bytes_total", "Size of the files that were passed on as output.")
+        self.webhooks = counter(
             "darkroom_webhook_requests_total",
             "Attempts to deliver a webhook: delivered, rejected (by the answer's status) or unanswered.",
             ("result",),
-            registry=registry,
         )
-        self.webhooks_lost = Counter(
-            "darkroom_webhooks_given_up_total",
-            "Webhooks of predictions that had ended which were never delivered.",
-            registry=registry,
+        self.webhooks_lost = counter(
+            "darkroom_webhooks_given_up_total", "Webhooks of predictions that had ended which were never delivered."
         )
         self._begin_at_zero()
 

@@ -112,8 +112,7 @@ class Engine:
         self._previews = Previews()
         self._mode = CompileMode(compile)
         self._most_rows = most_rows
-        records = self.placement.device.type == "cuda" and self.placement.stays
-        compiles = records and self._mode is not CompileMode.OFF
+        compiles = self.placement.records and self._mode is not CompileMode.OFF
         self._compiler = Compiler(cache, rungs(most_rows)) if compiles else None
         self._start()
         annotate(pipeline=type(self.pipeline).__name__)
@@ -199,8 +198,7 @@ class Engine:
 
     def _start(self) -> None:
         """Make what runs requests, for where the weights are now."""
-        records = self.placement.device.type == "cuda" and self.placement.stays
-        self._recordings = Recordings(rungs(self._most_rows), self._compiler) if records else None
+        self._recordings = Recordings(rungs(self._most_rows), self._compiler) if self.placement.records else None
         make_room = self.placement.make_room
         self._passes = Passes(self.placement.device, self._most_rows, self._recordings, make_room=make_room)
         self._rendezvous = Rendezvous(self._passes)

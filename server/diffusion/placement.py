@@ -66,8 +66,13 @@ class Placement:
 
     @property
     def stays(self) -> bool:
-        """Whether weights stay where they are. Otherwise passes cannot be recorded or compiled."""
+        """Whether weights stay where they are."""
         return self.step <= Step.TILED
+
+    @property
+    def records(self) -> bool:
+        """Whether passes can be recorded, and compiled."""
+        return self.device.type == "cuda" and self.stays
 
     def make_room(self, module: Any) -> None:
         """Take off the device what a pass of `module` does not need."""
