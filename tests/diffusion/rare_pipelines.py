@@ -12,10 +12,10 @@ import torch
 
 from tests.diffusion import tiny_pipelines
 from tests.diffusion.tiny_parts import (
-    QWEN_VOCABULARY,
     changed,
     clip_config,
     clip_tokenizer,
+    qwen3,
     qwen_tokenizer,
     t5,
     t5_tokenizer,
@@ -191,19 +191,10 @@ def bria() -> Any:
 
 def ovis() -> Any:
     """Built as Flux, with Qwen 3."""
-    config = transformers.Qwen3Config(
-        hidden_size=32,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        vocab_size=QWEN_VOCABULARY,
-    )
     return diffusers.OvisImagePipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=vae(4),
-        text_encoder=transformers.Qwen3Model(config),
+        text_encoder=qwen3(32),
         tokenizer=qwen_tokenizer(),
         transformer=diffusers.OvisImageTransformer2DModel(
             patch_size=1,

@@ -10,7 +10,7 @@ import torch
 
 from tests.diffusion import tiny_parts, tiny_pipelines
 from tests.diffusion.tiny_parts import changed
-from tests.diffusion.tiny_pipelines import diffusers, transformers
+from tests.diffusion.tiny_pipelines import diffusers
 
 
 def build(name: str, folder: Path) -> Path:
@@ -82,17 +82,7 @@ def flux_2_klein() -> Any:
             norm_num_groups=4,
             sample_size=64,
         ),
-        text_encoder=transformers.Qwen3ForCausalLM(
-            transformers.Qwen3Config(
-                hidden_size=16,
-                intermediate_size=16,
-                num_hidden_layers=28,
-                num_attention_heads=2,
-                num_key_value_heads=2,
-                head_dim=8,
-                vocab_size=512,
-            )
-        ).eval(),
+        text_encoder=tiny_parts.qwen3(16, layers=28, vocabulary=512),
         tokenizer=tiny_parts.qwen_tokenizer(),
         transformer=diffusers.Flux2Transformer2DModel(
             patch_size=1,

@@ -70,6 +70,20 @@ def t5_tokenizer() -> Any:
     return transformers.T5Tokenizer(vocab=_unigram("<pad>", "</s>", "<unk>"), extra_ids=0)
 
 
+def qwen3(width: int, layers: int = 2, vocabulary: int = QWEN_VOCABULARY) -> Any:
+    """The language model that Z-Image, Flux 2 Klein and Ovis read prompts with."""
+    config = transformers.Qwen3Config(
+        hidden_size=width,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=vocabulary,
+    )
+    return transformers.Qwen3Model(config).eval()
+
+
 def gemma(layers: int) -> Any:
     """The language model that Sana and Lumina 2 read prompts with, of width 8."""
     return transformers.Gemma2Model(

@@ -20,6 +20,7 @@ from tests.diffusion.tiny_parts import (
     clip_tokenizer,
     gemma,
     gemma_tokenizer,
+    qwen3,
     qwen_tokenizer,
     t5,
     t5_tokenizer,
@@ -262,17 +263,7 @@ def z_image() -> Any:
     return diffusers.ZImagePipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(latent_channels=16),
-        text_encoder=transformers.Qwen3Model(
-            transformers.Qwen3Config(
-                hidden_size=16,
-                intermediate_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                num_key_value_heads=2,
-                head_dim=8,
-                vocab_size=QWEN_VOCABULARY,
-            )
-        ).eval(),
+        text_encoder=qwen3(16),
         tokenizer=qwen_tokenizer(),
         transformer=diffusers.ZImageTransformer2DModel(
             all_patch_size=(2,),
