@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def _mixes(steps: str) -> list[bool]:
     show_default=True,
     help="How Darkroom compiles, on a GPU.",
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "int8", "fp8"]),
+    default="none",
+    show_default=True,
+    help="How Darkroom keeps weights.",
+)
+@click.option("--go-fast", is_flag=True, help="Have steps that change little worked out in part.")
+@click.option("--devices", help="The GPUs that Darkroom serves with: all, or numbers. Default: one.")
 @click.pass_context
 def main(ctx: click.Context, /, minutes: float | None, models: Path, **options: Any) -> None:
     """Measure Darkroom beside a stock pipeline under the real Cog, on this machine.
@@ -134,10 +144,15 @@ def _session(
     seconds: float,
     rounds: int,
     compiling: str,
+    quantize: str,
+    go_fast: bool,
+    devices: str | None,
 ) -> Session:
     workload = WORKLOADS[model or ("sd21" if has_gpu() else "emoji")].resized(size, step_count)
+    workload = replace(workload, go_fast=go_fast)
     folder = workload.folder or models / workload.model
-    plan = Plan(Report(out), workload, folder, compiling, _CACHE / "compiled", seconds, rounds, deadline)
+    cache = _CACHE / "compiled"
+    plan = Plan(Report(out), workload, folder, compiling, cache, seconds, rounds, deadline, quantize, devices)
     return Session(plan, models)
 
 

@@ -80,7 +80,9 @@ def _latest(runs: Sequence[Run], section: str, **wanted: Any) -> Run | None:
     matching = (
         run
         for run in reversed(runs)
-        if run["section"] == section and all(run.get(name) == value for name, value in wanted.items())
+        if run["section"] == section
+        and "changed" not in run
+        and all(run.get(name) == value for name, value in wanted.items())
     )
     return next(matching, None)
 

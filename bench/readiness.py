@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.clients import check_drawn, connecting, predict
@@ -29,12 +30,13 @@ def measure_readiness(plan: Plan) -> None:
             if time.perf_counter() > plan.deadline:
                 say(f"ready: no time left for the {start} start")
                 return
-            with running_darkroom(plan.folder, serve_options(mode, caches / cache)) as server:
+            options = serve_options(replace(plan, compiling=mode, cache=caches / cache))
+            with running_darkroom(plan.folder, options) as server:
                 ready = server.wait_until_ready()
                 picture = asyncio.run(_first_picture(plan, server))
             size = sum(path.stat().st_size for path in (caches / cache).rglob("*") if path.is_file())
             figures = {"start": start, "ready": ready, "first_picture": picture, "cache_mb": size / 1e6}
-            plan.report.add("ready", plan.workload.model, figures)
+            plan.add("ready", figures)
 
 
 def measure_reading(plan: Plan) -> None:
@@ -47,7 +49,7 @@ def measure_reading(plan: Plan) -> None:
     started = time.perf_counter()
     pipeline = DiffusionPipeline.from_pretrained(plan.folder, dtype=best_dtype(device), use_safetensors=True)
     pipeline.to(device)
-    plan.report.add("reading", plan.workload.model, {"seconds": time.perf_counter() - started})
+    plan.add("reading", {"seconds": time.perf_counter() - started})
 
 
 async def _first_picture(plan: Plan, server: Server) -> float:

@@ -144,9 +144,9 @@ class _Soak:
 
 def measure_soak(plan: Plan, minutes: float, on_gpu: bool) -> None:
     """Serve requests at random for so many minutes."""
-    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server, sampling_gpu() as gpu:
+    with running_darkroom(plan.folder, serve_options(plan)) as server, sampling_gpu() as gpu:
         server.wait_until_ready()
-        plan.report.add("soak", plan.workload.model, asyncio.run(_soak(plan, server, gpu, minutes, on_gpu)))
+        plan.add("soak", asyncio.run(_soak(plan, server, gpu, minutes, on_gpu)))
 
 
 async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu: bool) -> dict[str, Any]:
