@@ -23,12 +23,10 @@ from server.diffusion import Engine, Pass
 from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import gate_of
 from server.diffusion.passes import Passes
+from tests.diffusion.drawing import TOLERANCE, assert_alike
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
 
 Loaded = Callable[[str], Engine]
-
-TOLERANCE = 1e-5
-"""How far a value of a pixel, from 0 to 1, may be from that of the request alone."""
 
 # PixArt and Sana choose among fixed sizes, of which these are the smallest.
 SIDES = {"pixart": 256, "sana": 512}
@@ -95,11 +93,12 @@ async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
     finally:
         engine.on_pass = None
     for expected, got in zip(alone, together, strict=True):
-        assert np.abs(expected - got).max() < TOLERANCE
+        assert_alike(engine, expected, got)
         assert expected.std() > 0
     return passes
 
 
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", BUILDERS)
 async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loaded) -> None:
     works = [text_to_image(name, seed, steps) for seed, steps in ((1, 2), (2, 3), (3, 4))]
@@ -108,6 +107,7 @@ async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loa
     assert max(made.requests for made in passes if made.component == "transformer" or made.component == "unet") > 1
 
 
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", IMAGE_TO_IMAGE)
 async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine: Loaded) -> None:
     loaded = engine(name)
@@ -124,6 +124,7 @@ async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine:
     assert max(made.requests for made in passes) > 1
 
 
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", INPAINTING)
 async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> None:
     loaded = engine(name)
@@ -138,6 +139,7 @@ async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> N
     assert max(made.requests for made in await compare(loaded, works)) > 1
 
 
+@pytest.mark.gpu_too
 async def test_guidance_schedulers_and_sizes_do_not_meet(engine: Loaded) -> None:
     loaded = engine("stable-diffusion")
 
@@ -191,6 +193,7 @@ async def test_a_controlnet_is_shared_too(engine: Loaded) -> None:
     assert np.abs(one - other).max() > 10 * TOLERANCE
 
 
+@pytest.mark.gpu_too
 async def test_as_many_pictures_as_their_latents_have_channels(engine: Loaded) -> None:
     """Z-Image returns a list of latents, each of which has as many channels as this pass has rows."""
     works = [(text_to_image("z-image", seed, 2), None) for seed in range(8)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import ModelError, placement, turns
+from server.diffusion import Engine, ModelError, PictureRequest, placement, turns
 from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import gate_of, put_gates
 from server.diffusion.generation import draw
@@ -19,15 +19,13 @@ from server.diffusion.placement import Placement, Step, arrange, choose, place, 
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.turns import Turns
 from server.diffusion.warnings import Warnings
-from tests.diffusion.drawing import distance
+from tests.diffusion.drawing import distance, psnr
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers, transformers
 
 Tiny = Callable[[str], Path]
 
 CPU = torch.device("cpu")
 GB = 10**9
-
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +224,7 @@ def little_memory() -> Iterator[Callable[[float], None]]:
     torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("step", [Step.BY_MODEL, Step.BY_LAYER])
 @pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl", "flux", "z-image"])
 def test_pictures_on_a_gpu_are_the_same_in_every_step(name: str, step: Step, tiny: Tiny) -> None:
@@ -256,7 +254,7 @@ def middling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize(("gigabytes", "step"), [(8, Step.WHOLE), (2.2, Step.BY_MODEL), (1.2, Step.BY_LAYER)])
 def test_a_middling_pipeline_fits_onto_small_gpus(
     gigabytes: float, step: Step, middling: Path, little_memory: Callable[[float], None]
@@ -273,3 +271,19 @@ def test_a_middling_pipeline_fits_onto_small_gpus(
     got = pictures(pipeline, placed, **size)
     assert torch.cuda.max_memory_reserved() <= gigabytes * GB
     assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
+
+
+@pytest.mark.gpu
+async def test_what_leaves_no_memory_for_a_picture_is_placed_lower(
+    middling: Path, little_memory: Callable[[float], None]
+) -> None:
+    engine = Engine(str(middling), compile="off")
+    request = PictureRequest(prompt="a red apple", seed=1, num_inference_steps=2, width=512, height=512)
+    [expected] = [picture async for picture in engine.generate(request)]
+    assert engine.placement.step is Step.WHOLE
+    little_memory(torch.cuda.memory_allocated() + GB // 20)
+    engine.warm_up()
+    assert engine.placement.step > Step.TILED
+    [got] = [picture async for picture in engine.generate(request)]
+    engine.close()
+    assert psnr(expected.image, got.image) > 40
