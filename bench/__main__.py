@@ -16,6 +16,7 @@ import click
 from bench import checks as demands
 from bench.closed_loop import OutOfTime
 from bench.plan import Plan
+from bench.readiness import Start, measure_readiness, measure_reading
 from bench.report import Report, Run, has_gpu, line, machine, read, say
 from bench.session import Session
 from bench.workloads import ROOT, WORKLOADS
@@ -220,14 +221,20 @@ def join(session: Session, running: int) -> None:
 
 
 @main.command()
+@click.option(
+    "--start",
+    "starts",
+    type=click.Choice([str(start) for start in Start]),
+    multiple=True,
+    default=[str(start) for start in Start],
+    help="Only so; may be repeated. Default: all.",
+)
 @_section
-def ready(session: Session) -> None:
+def ready(session: Session, starts: tuple[str, ...]) -> None:
     """How soon a server is ready: nothing compiled before, compiled before, and compiling beside serving."""
-    from bench.readiness import measure_readiness, measure_reading
-
     session.prepare()
     session.apart(measure_reading, session.plan)
-    measure_readiness(session.plan)
+    measure_readiness(session.plan, list(map(Start, starts)))
 
 
 @main.command()

@@ -62,7 +62,7 @@ def test_joining_may_take_a_step_and_twenty_milliseconds() -> None:
 
 
 def test_reading_the_weights_does_not_count_against_a_warm_start() -> None:
-    runs = [_run("ready", start="warm", ready=40.0), _run("reading", seconds=6.0)]
+    runs = [_run("ready", start="background-warm", ready=40.0), _run("reading", seconds=6.0)]
     check = _find(runs, "SD 2.1: seconds to ready")
     assert (check.measured, check.met) == ("34", True)
 
