@@ -102,10 +102,14 @@ def weights_of(pipeline: Any) -> dict[str, torch.Tensor]:
     }
 
 
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().view(torch.uint8)
+
+
 def assert_untouched(pipeline: Any, before: dict[str, torch.Tensor]) -> None:
     after = weights_of(pipeline)
     assert after.keys() == before.keys()
-    assert all(torch.equal(after[key].view(torch.uint8), before[key].view(torch.uint8)) for key in before)
+    assert all(torch.equal(_bits(after[key]), _bits(before[key])) for key in before)
     assert not any(hasattr(part, "peft_config") for part in pipeline.components.values())
 
 

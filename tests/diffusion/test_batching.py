@@ -201,6 +201,24 @@ async def test_as_many_pictures_as_their_latents_have_channels(engine: Loaded) -
     assert (8, 16) in {(made.requests, made.rows) for made in passes if made.component == "transformer"}
 
 
+@pytest.mark.gpu_too
+@pytest.mark.parametrize("name", ["qwen-image", "z-image"])
+async def test_prompts_share_passes_of_a_language_model(name: str, engine: Loaded) -> None:
+    prompts = ("a red apple", "a big apple", "a red table")
+    works = [(text_to_image(name, seed, 2, prompt=prompt), None) for seed, prompt in enumerate(prompts)]
+    loaded = engine(name)
+    loaded._embeddings.forget()
+    alone = [await loaded.call(work) for work, _ in works]
+    loaded._embeddings.forget()
+    passes: list[Pass] = []
+    loaded.on_pass = passes.append
+    together = await asyncio.gather(*(loaded.call(work) for work, _ in works))
+    loaded.on_pass = None
+    for one, other in zip(alone, together, strict=True):
+        assert_alike(loaded, one, other)
+    assert {made.requests for made in passes if made.component == "text_encoder"} == {3}
+
+
 async def test_automatic_casting_belongs_to_each_request(engine: Loaded) -> None:
     loaded = engine("stable-diffusion")
     plain = text_to_image("stable-diffusion", 1, 3)

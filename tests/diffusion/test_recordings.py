@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,15 @@ from server.diffusion.recordings import LADDER, Recordings, rungs
 from server.diffusion.rows import Rows, see_rows
 from server.diffusion.threadstate import ThreadState
 from tests.diffusion.test_batching import text_to_image
+
+
+@pytest.fixture(autouse=True)
+def exact_products() -> Iterator[None]:
+    """As torch multiplies unless an engine of another test has it keep fewer digits."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize(
