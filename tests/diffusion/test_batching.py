@@ -212,7 +212,19 @@ async def test_prompts_share_passes_of_a_language_model(name: str, engine: Loade
     loaded._embeddings.forget()
     passes: list[Pass] = []
     loaded.on_pass = passes.append
-    together = await asyncio.gather(*(loaded.call(work) for work, _ in works))
+    # None of them begins before all are there.
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait()
+
+    loaded._rendezvous.submit(hold)
+    await asyncio.to_thread(begun.wait)
+    tasks = [asyncio.create_task(loaded.call(work)) for work, _ in works]
+    await asyncio.sleep(0)
+    free.set()
+    together = await asyncio.gather(*tasks)
     loaded.on_pass = None
     for one, other in zip(alone, together, strict=True):
         assert_alike(loaded, one, other)

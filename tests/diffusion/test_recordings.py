@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import DynamicCache
 
 from server.diffusion import Engine, Pass
 from server.diffusion.gates import Gate, Stage
@@ -186,6 +187,16 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog: pytest.L
     passes = Passes(torch.device("cuda"), 8, recordings)
     [outcome] = passes.run([model.call(1)])
     assert isinstance(outcome, Returned)
+
+
+@pytest.mark.gpu
+def test_what_returns_no_rows_is_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    model, recordings = Model(lambda hidden: {"hidden": hidden, "more": DynamicCache()}), Recordings(rungs(8))
+    passes = Passes(torch.device("cuda"), 8, recordings)
+    for _ in range(3):
+        [outcome] = passes.run([model.call(1)])
+        assert isinstance(outcome, Returned)
+    assert "model cannot be recorded (NotRows: DynamicCache cannot be split into rows)" in caplog.text
 
 
 @pytest.mark.gpu
