@@ -31,6 +31,9 @@ _DECIBELS = 40.0
 _LEVELS = 1
 """By how many of 255 levels a picture on a CPU may differ: as rounding to levels can, of what differs by 1e-5."""
 
+_COMPILER = "torch/_inductor/compile_worker"
+"""What tells the processes of torch's compiler."""
+
 _NO_PICTURE = "data:image/png;base64,"
 
 
@@ -195,14 +198,15 @@ async def _watch(
 ) -> None:
     """Note each second how much memory the server's processes hold and, by its own metrics, how much of a GPU; in GiB.
 
-    What the GPU's driver tells would be of all processes on it.
+    What the GPU's driver tells would be of all processes on it. The processes of torch's compiler come when there is
+    something to compile and go when they have been idle for a minute: they do not count.
     """
     root = psutil.Process(server.process.pid)
     while True:
         held = 0
         for process in (root, *root.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
-                held += process.memory_info().rss
+                held += 0 if any(_COMPILER in part for part in process.cmdline()) else process.memory_info().rss
         memory.append((time.perf_counter(), held / 2**30))
         if reserved := reserved_bytes((await client.get("/metrics")).text):
             gpu_memory.append((time.perf_counter(), reserved / 2**30))

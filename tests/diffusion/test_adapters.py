@@ -103,7 +103,8 @@ def weights_of(pipeline: Any) -> dict[str, torch.Tensor]:
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().view(torch.uint8)
+    # In a row: what is as long as one element may have any stride there.
+    return tensor.flatten().view(torch.uint8)
 
 
 def assert_untouched(pipeline: Any, before: dict[str, torch.Tensor]) -> None:

@@ -236,7 +236,8 @@ def test_pictures_on_a_gpu_are_the_same_in_every_step(name: str, step: Step, tin
     expected = pictures(whole, arrange(whole, device, Step.WHOLE), width=64, height=64)
     placed = arrange(other, device, step)
     got = pictures(other, placed, width=64, height=64)
-    assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
+    # Which of the three share a pass depends on when they come to it.
+    assert all(psnr(one, another) >= 40 for one, another in zip(expected, got, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -274,20 +275,24 @@ def test_a_middling_pipeline_fits_onto_small_gpus(
     assert placed.step is step
     got = pictures(pipeline, placed, **size)
     assert torch.cuda.max_memory_reserved() <= held + gigabytes * GB
-    assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
+    assert all(psnr(one, another) >= 40 for one, another in zip(expected, got, strict=True))
 
 
 @pytest.mark.gpu
 async def test_what_leaves_no_memory_for_a_picture_is_placed_lower(
     middling: Path, little_memory: Callable[[float], None]
 ) -> None:
-    engine = Engine(str(middling), compile="off")
+    whole, engine = Engine(str(middling), compile="off"), Engine(str(middling), compile="off")
     request = PictureRequest(prompt="a red apple", seed=1, num_inference_steps=2, width=512, height=512)
-    [expected] = [picture async for picture in engine.generate(request)]
+    [expected] = [picture async for picture in whole.generate(request)]
+    whole.close()
+    whole.pipeline.to("cpu")
+    del whole
     assert engine.placement.step is Step.WHOLE
+    # Of one that has drawn nothing yet, and keeps no memory that a picture could have.
     little_memory(GB / 20)
     engine.warm_up()
     assert engine.placement.step > Step.TILED
     [got] = [picture async for picture in engine.generate(request)]
     engine.close()
-    assert psnr(expected.image, got.image) > 40
+    assert psnr(expected.image, got.image) >= 40
