@@ -24,18 +24,6 @@ _BESIDE_THE_POINT = (
 )
 
 
-def install() -> None:
-    """Take over the log of the libraries. Call it before a model is loaded; more than once does no harm."""
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    for library in (diffusers.utils.logging, transformers.logging):
-        library.disable_default_handler()
-        library.add_handler(_HANDLER)
-    # Of peft, where a second LoRA is loaded, as it is meant to be.
-    warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
-    # Of peft, where a LoRA is loaded onto quantized weights: it could not be merged with them, which nobody asks for.
-    warnings.filterwarnings("ignore", message="TorchaoLoraLinear was instantiated without")
-
-
 @dataclass(frozen=True)
 class Notice:
     """Something that was said.
@@ -110,3 +98,19 @@ _warnings: ContextVar[Warnings | None] = ContextVar("warnings", default=None)
 _listener: ContextVar[list[Notice] | None] = ContextVar("listener", default=None)
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _HANDLER = _Handler()
+
+
+def _install() -> None:
+    """Take over the log of the libraries."""
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for library in (diffusers.utils.logging, transformers.logging):
+        library.disable_default_handler()
+        library.add_handler(_HANDLER)
+    # Of peft, where a second LoRA is loaded, as it is meant to be.
+    warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+    # Of peft, where a LoRA is loaded onto quantized weights: it could not be merged with them, which nobody asks for.
+    warnings.filterwarnings("ignore", message="TorchaoLoraLinear was instantiated without")
+
+
+# At once: some of what the libraries say they say while they are imported.
+_install()

@@ -10,7 +10,6 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from transformers import PreTrainedModel
 
-from server.diffusion import notices
 from server.diffusion.checkpoint import load_checkpoint
 from server.diffusion.errors import ModelError, first_line
 from server.diffusion.files import check_folder
@@ -30,7 +29,6 @@ def read(model: Path) -> DiffusionPipeline:
         ModelError: there is no pipeline that can be loaded so.
     """
     variant = None if model.is_file() else check_folder(model)
-    notices.install()
     device = best_device()
     if device.type == "cpu":
         _limit_threads()

@@ -13,7 +13,7 @@ from server.diffusion import ModelError
 from server.diffusion.checkpoint import configuration_of, read_header
 from server.diffusion.pipeline import read
 from server.diffusion.sources import locate
-from tests.diffusion.drawing import same
+from tests.diffusion.drawing import distance
 from tests.diffusion.hub import Hub
 from tests.diffusion.single_files import CONFIGURATIONS, build_pipeline, write_checkpoint
 from tests.diffusion.tiny_pipelines import diffusers
@@ -61,7 +61,8 @@ def test_pictures_are_those_of_the_folder(name: str, hub: Hub, pipelines: Made) 
     hub.push_folder(CONFIGURATIONS[name], folder)
     loaded: Any = read(locate(str(file)))
     assert type(loaded).__name__ == type(build_pipeline(name)).__name__
-    assert same(picture(loaded), stock(folder))
+    # Weights of another file lie at other addresses, for which the processor may choose kernels that round otherwise.
+    assert distance(picture(loaded), stock(folder)) <= 1
     assert not loaded.unet.training
     # Of the configuration's own weights nothing is fetched.
     assert weights_of(set(hub.fetched_files())) == set()
@@ -99,7 +100,7 @@ def test_what_a_file_lacks_comes_from_the_model_that_it_was_made_of(
     folder, _ = pipelines("stable-diffusion")
     hub.push_folder(CONFIGURATIONS["stable-diffusion"], folder)
     part = write_checkpoint(build_pipeline("stable-diffusion"), tmp_path / "part.safetensors", leave_out=lacking)
-    assert same(picture(read(part)), stock(folder))
+    assert distance(picture(read(part)), stock(folder)) <= 1
     [fetched] = weights_of(set(hub.fetched_files()))
     assert fetched.startswith(f"{component}/")
 

@@ -198,7 +198,6 @@ def watched(pipeline: Any, prompt: str) -> Any:
 
 def test_notices_are_repeated_to_each_request(capfd: pytest.CaptureFixture[str]) -> None:
     """That words are cut off is told to whoever asks, not only to who asked first."""
-    notices.install()
     counted, embeddings = Counted(), Embeddings()
     prompt = "a red apple " * 40 + "with a zebra"
     for _ in range(2):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from server.diffusion import ModelError
 from server.diffusion.pipeline import read
 from server.diffusion.torchvision import install_command, lacks_torchvision
+from tests.conftest import ROOT
 
 SETTINGS = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
 
@@ -52,3 +55,10 @@ def test_one_that_does_not_load_counts_too() -> None:
     outer.__cause__ = inner
     assert lacks_torchvision(outer)
     assert not lacks_torchvision(ValueError("a file is missing"))
+
+
+def test_nothing_is_said_of_it_where_it_is_not_needed() -> None:
+    program = "from server.diffusion import Engine; print(Engine('models/emoji-fast'))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "StableDiffusionPipeline" in done.stdout
+    assert "torchvision" not in done.stdout + done.stderr
