@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import click
 from bench import checks as demands
 from bench.closed_loop import OutOfTime
 from bench.plan import Plan
+from bench.readiness import Start, measure_readiness, measure_reading
 from bench.report import Report, Run, has_gpu, line, machine, read, say
 from bench.session import Session
 from bench.workloads import ROOT, WORKLOADS
@@ -108,6 +110,15 @@ def _mixes(steps: str) -> list[bool]:
     show_default=True,
     help="How Darkroom compiles, on a GPU.",
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "int8", "fp8"]),
+    default="none",
+    show_default=True,
+    help="How Darkroom keeps weights.",
+)
+@click.option("--go-fast", is_flag=True, help="Have steps that change little worked out in part.")
+@click.option("--devices", help="The GPUs that Darkroom serves with: all, or numbers. Default: one.")
 @click.pass_context
 def main(ctx: click.Context, /, minutes: float | None, models: Path, **options: Any) -> None:
     """Measure Darkroom beside a stock pipeline under the real Cog, on this machine.
@@ -134,10 +145,15 @@ def _session(
     seconds: float,
     rounds: int,
     compiling: str,
+    quantize: str,
+    go_fast: bool,
+    devices: str | None,
 ) -> Session:
     workload = WORKLOADS[model or ("sd21" if has_gpu() else "emoji")].resized(size, step_count)
+    workload = replace(workload, go_fast=go_fast)
     folder = workload.folder or models / workload.model
-    plan = Plan(Report(out), workload, folder, compiling, _CACHE / "compiled", seconds, rounds, deadline)
+    cache = _CACHE / "compiled"
+    plan = Plan(Report(out), workload, folder, compiling, cache, seconds, rounds, deadline, quantize, devices)
     return Session(plan, models)
 
 
@@ -205,14 +221,20 @@ def join(session: Session, running: int) -> None:
 
 
 @main.command()
+@click.option(
+    "--start",
+    "starts",
+    type=click.Choice([str(start) for start in Start]),
+    multiple=True,
+    default=[str(start) for start in Start],
+    help="Only so; may be repeated. Default: all.",
+)
 @_section
-def ready(session: Session) -> None:
+def ready(session: Session, starts: tuple[str, ...]) -> None:
     """How soon a server is ready: nothing compiled before, compiled before, and compiling beside serving."""
-    from bench.readiness import measure_readiness, measure_reading
-
     session.prepare()
     session.apart(measure_reading, session.plan)
-    measure_readiness(session.plan)
+    measure_readiness(session.plan, list(map(Start, starts)))
 
 
 @main.command()

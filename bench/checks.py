@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.readiness import Start
 from bench.report import Run
 
 
@@ -80,7 +81,9 @@ def _latest(runs: Sequence[Run], section: str, **wanted: Any) -> Run | None:
     matching = (
         run
         for run in reversed(runs)
-        if run["section"] == section and all(run.get(name) == value for name, value in wanted.items())
+        if run["section"] == section
+        and "changed" not in run
+        and all(run.get(name) == value for name, value in wanted.items())
     )
     return next(matching, None)
 
@@ -123,7 +126,8 @@ def _joining(run: Run | None) -> Check:
 
 def _starting(runs: Sequence[Run]) -> Iterator[Check]:
     cold, warm, background = (
-        _latest(runs, "ready", model="sd21", start=start) for start in ("cold", "warm", "background")
+        _latest(runs, "ready", model="sd21", start=start)
+        for start in (Start.COLD, Start.BACKGROUND_WARM, Start.BACKGROUND)
     )
     reading = _latest(runs, "reading", model="sd21")
     seconds = None if warm is None or reading is None else warm["ready"] - reading["seconds"]

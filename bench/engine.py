@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import server.diffusion as untyped_diffusion
 from bench.closed_loop import Ask
 from bench.passes import Pass
+from bench.plan import Plan
 from bench.workloads import Workload
 
 # Measured through whatever version of it is checked out, so that two can be compared.
 diffusion: Any = untyped_diffusion
 
 
-def serve_options(compiling: str, cache: Path) -> list[str]:
+def serve_options(plan: Plan) -> list[str]:
     """The options that have `darkroom serve` open its engine as `MeasuredEngine` does."""
-    return ["--compile", compiling, "--compile-cache", str(cache)]
+    options = ["--compile", plan.compiling, "--compile-cache", str(plan.cache), "--quantize", plan.quantize]
+    return options if plan.devices is None else [*options, "--devices", plan.devices]
 
 
 class MeasuredEngine:
-    """An engine that is warm, and keeps a record of its passes.
+    """An engine that is warm, and keeps a record of its passes. It has one device, whatever the plan says.
 
     Args:
-        folder: of the model.
-        compiling: the engine's mode of compiling.
-        cache: where compiled code is kept.
+        plan: which model, and how it is compiled and quantized.
+
+    Attributes:
+        passes: those made so far.
+        reuses: of each picture that may go fast, how many passes of its denoiser there were, and how many of them were
+            left out but for the first block.
     """
 
-    def __init__(self, folder: Path, compiling: str, cache: Path) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.passes: list[Pass] = []
-        self._engine = diffusion.Engine(str(folder), compile=compiling, cache=cache)
+        self.reuses: list[Any] = []
+        self._engine = diffusion.Engine(
+            str(plan.folder), compile=plan.compiling, cache=plan.cache, quantize=plan.quantize
+        )
         self._engine.warm_up()
         self._engine.on_pass = self._record
 
@@ -40,8 +47,9 @@ class MeasuredEngine:
         Args:
             inputs: by name, as a client sends them.
         """
-        async for _ in self._engine.generate(diffusion.PictureRequest(**inputs)):
-            pass
+        async for picture in self._engine.generate(diffusion.PictureRequest(**inputs)):
+            if picture.reuse:
+                self.reuses.append(picture.reuse)
 
     def asking(self, workload: Workload, *, mixed: bool = False) -> Ask:
         """For a closed loop: make the requests of a workload."""

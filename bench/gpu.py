@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -54,9 +55,14 @@ class GpuUse:
         }
 
 
+def first_gpu() -> str:
+    """The GPU that one process works on, as nvidia-smi wants it named."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0] or "0"
+
+
 @contextmanager
 def sampling_gpu() -> Iterator[GpuUse]:
-    """Read the first GPU five times a second, in a thread, while the context lasts."""
+    """Read the GPU five times a second, in a thread, while the context lasts."""
     use = GpuUse()
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -64,7 +70,7 @@ def sampling_gpu() -> Iterator[GpuUse]:
         return
     command = [
         program,
-        "--id=0",
+        f"--id={first_gpu()}",
         f"--query-gpu={_QUERY}",
         "--format=csv,noheader,nounits",
         f"--loop-ms={_INTERVAL * 1e3:.0f}",

@@ -24,13 +24,14 @@ _ARRIVALS = 20
 _JOINING_STEPS = 4
 _ENDLESS = 500
 """Steps of a request that is still under way when everything is measured."""
+_REUSE = ("reused", "passes")
 
 
 def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) -> None:
     """The engine's throughput at numbers of callers, with equal and mixed steps; then the passes by size."""
     started = time.perf_counter()
-    with closing(MeasuredEngine(plan.folder, plan.compiling, plan.cache)) as engine, sampling_gpu() as gpu:
-        plan.report.add("loaded", plan.workload.model, {"seconds": time.perf_counter() - started})
+    with closing(MeasuredEngine(plan)) as engine, sampling_gpu() as gpu:
+        plan.add("loaded", {"seconds": time.perf_counter() - started})
 
         async def run() -> None:
             for mixed in mixes:
@@ -42,22 +43,25 @@ def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) ->
                     during = passes.within(engine.passes, load.opened, load.closed)
                     figures: dict[str, Any] = load.figures() | gpu.figures(load.opened, load.closed)
                     figures |= {"pass_busy": passes.busy_share(during), "shared_by": passes.shared_by(during)}
-                    plan.report.add("engine", plan.workload.model, {"mixed": mixed, **figures})
+                    if engine.reuses:
+                        left_out, made = (sum(getattr(reuse, name) for reuse in engine.reuses) for name in _REUSE)
+                        figures["reused"] = left_out / made
+                    plan.add("engine", {"mixed": mixed, **figures})
 
         try:
             asyncio.run(run())
         finally:
             sizes = passes.by_size(engine.passes)
             for size in sizes:
-                plan.report.add("passes", plan.workload.model, size)
+                plan.add("passes", size)
             for rows, rate in passes.ceilings(sizes, plan.workload.steps).items():
-                plan.report.add("ceiling", plan.workload.model, {"rows": rows, "images_per_second": rate})
+                plan.add("ceiling", {"rows": rows, "images_per_second": rate})
 
 
 def measure_joining(plan: Plan, running: int) -> None:
     """How long a request takes to start its first step while others run: `running` long ones that never end."""
-    with closing(MeasuredEngine(plan.folder, plan.compiling, plan.cache)) as engine:
-        plan.report.add("join", plan.workload.model, asyncio.run(_join(engine, plan, running)))
+    with closing(MeasuredEngine(plan)) as engine:
+        plan.add("join", asyncio.run(_join(engine, plan, running)))
 
 
 async def _join(engine: MeasuredEngine, plan: Plan, running: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _TOGETHER = 8
 
 def measure_stock(plan: Plan, section: str, dtype: str, safety_checker: Path | None) -> None:
     """A stock pipeline under the real Cog, one request at a time."""
+    plan = plan.stock()
     environment = {"BENCH_MODEL": str(plan.folder), "BENCH_DTYPE": dtype}
     if safety_checker is not None:
         environment["BENCH_SAFETY_CHECKER"] = str(safety_checker)
@@ -32,8 +33,8 @@ def measure_stock(plan: Plan, section: str, dtype: str, safety_checker: Path | N
 
 def measure_darkroom(plan: Plan, clients: Sequence[int], mixes: Sequence[bool]) -> None:
     """Darkroom over HTTP, at numbers of clients, with equal and mixed steps."""
-    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server, sampling_gpu() as gpu:
-        plan.report.add("loaded", plan.workload.model, {"over": "http", "seconds": server.wait_until_ready()})
+    with running_darkroom(plan.folder, serve_options(plan)) as server, sampling_gpu() as gpu:
+        plan.add("loaded", {"over": "http", "seconds": server.wait_until_ready()})
         for mixed in mixes:
             for number in clients:
                 asyncio.run(_load(plan, "http", server, gpu, number, mixed, {}))
@@ -41,12 +42,12 @@ def measure_darkroom(plan: Plan, clients: Sequence[int], mixes: Sequence[bool]) 
 
 def measure_together(plan: Plan, repeats: int) -> None:
     """The same requests one after another and all at once, turn by turn on one server."""
-    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server:
+    with running_darkroom(plan.folder, serve_options(plan)) as server:
         server.wait_until_ready()
         alone, together = asyncio.run(_take_turns(plan, server, repeats))
     ratios = [both / one for one, both in zip(alone, together, strict=True)]
     figures = {"requests": _TOGETHER, "alone": alone, "together": together, "ratio": median(ratios)}
-    plan.report.add("together", plan.workload.model, figures)
+    plan.add("together", figures)
 
 
 async def _load(plan: Plan, section: str, server: Server, gpu: GpuUse, clients: int, mixed: bool, about: Run) -> None:
@@ -61,7 +62,7 @@ async def _load(plan: Plan, section: str, server: Server, gpu: GpuUse, clients: 
             deadline=plan.deadline,
         )
     figures = {**about, "mixed": mixed, **load.figures(), **gpu.figures(load.opened, load.closed)}
-    plan.report.add(section, plan.workload.model, figures)
+    plan.add(section, figures)
 
 
 async def _take_turns(plan: Plan, server: Server, repeats: int) -> tuple[list[float], list[float]]:

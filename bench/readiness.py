@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 
 from bench.clients import check_drawn, connecting, predict
@@ -14,27 +17,44 @@ from bench.report import say
 from bench.serving import Server, running_darkroom
 
 
-def measure_readiness(plan: Plan) -> None:
+class Start(StrEnum):
+    """How a server is started."""
+
+    COLD = "cold"
+    """Nothing kept, and waiting for the compiler."""
+    WARM = "warm"
+    """Compiled code kept, and waiting for the compiler to take it up."""
+    BACKGROUND_WARM = "background-warm"
+    """Compiled code kept, which is taken up while it already serves: what an operator has who changes nothing."""
+    BACKGROUND = "background"
+    """Nothing kept, but compiling while it already serves."""
+
+    @property
+    def mode(self) -> str:
+        """Of compiling."""
+        return "wait" if self in (Start.COLD, Start.WARM) else "background"
+
+
+def measure_readiness(plan: Plan, starts: Collection[Start]) -> None:
     """Start servers one after another and report, in seconds since each process was started, when it was ready.
 
-    Nothing kept and waiting for the compiler; what that one kept; nothing kept, but compiling while it already serves.
+    What is kept is what the cold start has kept or, where there is none, what other sections have.
     """
     with tempfile.TemporaryDirectory(prefix="bench-cache-") as name:
         caches = Path(name)
-        for start, mode, cache in (
-            ("cold", "wait", "first"),
-            ("warm", "wait", "first"),
-            ("background", "background", "second"),
-        ):
+        kept = caches / "kept" if Start.COLD in starts else plan.cache
+        for start in starts:
             if time.perf_counter() > plan.deadline:
                 say(f"ready: no time left for the {start} start")
                 return
-            with running_darkroom(plan.folder, serve_options(mode, caches / cache)) as server:
+            cache = caches / "none" if start is Start.BACKGROUND else kept
+            with running_darkroom(
+                plan.folder, serve_options(replace(plan, compiling=start.mode, cache=cache))
+            ) as server:
                 ready = server.wait_until_ready()
                 picture = asyncio.run(_first_picture(plan, server))
-            size = sum(path.stat().st_size for path in (caches / cache).rglob("*") if path.is_file())
-            figures = {"start": start, "ready": ready, "first_picture": picture, "cache_mb": size / 1e6}
-            plan.report.add("ready", plan.workload.model, figures)
+            size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+            plan.add("ready", {"start": start, "ready": ready, "first_picture": picture, "cache_mb": size / 1e6})
 
 
 def measure_reading(plan: Plan) -> None:
@@ -47,7 +67,7 @@ def measure_reading(plan: Plan) -> None:
     started = time.perf_counter()
     pipeline = DiffusionPipeline.from_pretrained(plan.folder, dtype=best_dtype(device), use_safetensors=True)
     pipeline.to(device)
-    plan.report.add("reading", plan.workload.model, {"seconds": time.perf_counter() - started})
+    plan.add("reading", {"seconds": time.perf_counter() - started})
 
 
 async def _first_picture(plan: Plan, server: Server) -> float:

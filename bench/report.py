@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.gpu import first_gpu
 from bench.workloads import ROOT
 
 Run = dict[str, Any]
@@ -86,7 +87,7 @@ def has_gpu() -> bool:
 
 @functools.cache
 def _gpu() -> str:
-    table = _output("nvidia-smi", "--id=0", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    table = _output("nvidia-smi", f"--id={first_gpu()}", "--query-gpu=name,driver_version", "--format=csv,noheader")
     return table.replace(", ", ", driver ", 1)
 
 

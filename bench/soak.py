@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import numpy
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.clients import WrongAnswer, connecting, pictures, pixels, predict
 from bench.engine import serve_options
-from bench.gpu import GpuUse, sampling_gpu
 from bench.plan import Plan
 from bench.report import say
 from bench.serving import Server, running_darkroom
@@ -30,6 +30,9 @@ _DECIBELS = 40.0
 """What a picture on a GPU has to reach against the same request alone."""
 _LEVELS = 1
 """By how many of 255 levels a picture on a CPU may differ: as rounding to levels can, of what differs by 1e-5."""
+
+_COMPILER = "torch/_inductor/compile_worker"
+"""What tells the processes of torch's compiler."""
 
 _NO_PICTURE = "data:image/png;base64,"
 
@@ -144,12 +147,12 @@ class _Soak:
 
 def measure_soak(plan: Plan, minutes: float, on_gpu: bool) -> None:
     """Serve requests at random for so many minutes."""
-    with running_darkroom(plan.folder, serve_options(plan.compiling, plan.cache)) as server, sampling_gpu() as gpu:
+    with running_darkroom(plan.folder, serve_options(plan)) as server:
         server.wait_until_ready()
-        plan.report.add("soak", plan.workload.model, asyncio.run(_soak(plan, server, gpu, minutes, on_gpu)))
+        plan.add("soak", asyncio.run(_soak(plan, server, minutes, on_gpu)))
 
 
-async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu: bool) -> dict[str, Any]:
+async def _soak(plan: Plan, server: Server, minutes: float, on_gpu: bool) -> dict[str, Any]:
     async with connecting(server.url) as client:
         started = time.perf_counter()
         soak = _Soak(plan, client, on_gpu, patience=60.0, random=Random(0))
@@ -159,7 +162,8 @@ async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu:
         began = time.perf_counter()
         until = min(began + 60 * minutes, plan.deadline)
         memory: list[tuple[float, float]] = []
-        watching = asyncio.create_task(_watch(server, memory))
+        gpu_memory: list[tuple[float, float]] = []
+        watching = asyncio.create_task(_watch(server, client, memory, gpu_memory))
         await soak.run(until)
         ended = time.perf_counter()
         watching.cancel()
@@ -171,8 +175,7 @@ async def _soak(plan: Plan, server: Server, gpu: GpuUse, minutes: float, on_gpu:
         "worst": soak.worst if math.isfinite(soak.worst) else None,
         **growth(memory, "memory"),
     }
-    readings = [(sample.at, sample.memory) for sample in gpu.samples if began <= sample.at <= ended]
-    return figures | (growth(readings, "gpu_memory") if readings else {})
+    return figures | (growth(gpu_memory, "gpu_memory") if gpu_memory else {})
 
 
 def _inputs(plan: Plan, number: int, random: Random) -> dict[str, Any]:
@@ -187,19 +190,40 @@ def _inputs(plan: Plan, number: int, random: Random) -> dict[str, Any]:
     }
 
 
-async def _watch(server: Server, memory: list[tuple[float, float]]) -> None:
-    """Note each second how much memory the server's processes hold, in GiB."""
+async def _watch(
+    server: Server,
+    client: httpx.AsyncClient,
+    memory: list[tuple[float, float]],
+    gpu_memory: list[tuple[float, float]],
+) -> None:
+    """Note each second how much memory the server's processes hold and, by its own metrics, how much of a GPU; in GiB.
+
+    What the GPU's driver tells would be of all processes on it. The processes of torch's compiler come when there is
+    something to compile and go when they have been idle for a minute: they do not count.
+    """
     root = psutil.Process(server.process.pid)
     while True:
         held = 0
         for process in (root, *root.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
-                held += process.memory_info().rss
+                held += 0 if any(_COMPILER in part for part in process.cmdline()) else process.memory_info().rss
         memory.append((time.perf_counter(), held / 2**30))
+        if reserved := reserved_bytes((await client.get("/metrics")).text):
+            gpu_memory.append((time.perf_counter(), reserved / 2**30))
         await asyncio.sleep(1)
 
 
-def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
+def reserved_bytes(metrics: str) -> float:
+    """How much of all its GPUs' memory a server keeps for its models, by the text of its `/metrics`; 0 without any."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(metrics)
+        if family.name == "darkroom_gpu_memory_reserved_bytes"
+        for sample in family.samples
+    )
+
+
+def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, Any]:
     """How much memory was held soon after the beginning and at the end: medians of a tenth of the readings each.
 
     The first minute, or of a short run the first fifth, does not count: caches fill and allocators take their part.
@@ -208,7 +232,13 @@ def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, floa
     settled = [value for at, value in readings if at >= begin + min(60.0, (end - begin) / 5)]
     tenth = max(1, len(settled) // 10)
     early, late = median(settled[:tenth]), median(settled[-tenth:])
-    return {f"{name}_gib": late, f"{name}_growth": late / early - 1}
+    return {f"{name}_gib": late, f"{name}_growth": late / early - 1, f"{name}_by_minute": _by_minute(readings)}
+
+
+def _by_minute(readings: Sequence[tuple[float, float]]) -> list[float]:
+    """The last reading of each minute: where memory rises, whether it does so once or on and on."""
+    begin = readings[0][0]
+    return list({(at - begin) // 60: round(value, 3) for at, value in readings}.values())
 
 
 def levels_apart(picture: bytes, reference: bytes) -> float:

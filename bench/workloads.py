@@ -23,6 +23,7 @@ class Workload:
         scheduler: asked for by name; `None` is the model's own.
         half: the half precision that a stock pipeline of it is run in.
         folder: where the pipeline lies in this repository; `None`: `bench.models` builds it.
+        go_fast: whether steps that change little may be worked out in part.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Workload:
     scheduler: str | None = None
     half: str = "float16"
     folder: Path | None = None
+    go_fast: bool = False
 
     def resized(self, size: int | None, steps: int | None) -> Workload:
         """The same with another size or number of steps, where given."""
@@ -58,6 +60,8 @@ class Workload:
         }
         if self.scheduler:
             inputs["scheduler"] = self.scheduler
+        if self.go_fast:
+            inputs["go_fast"] = True
         return inputs
 
 

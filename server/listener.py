@@ -54,7 +54,7 @@ def listen(settings: Settings, manifest: Manifest) -> None:
             logger.warning("--threads %d has no effect: connections take no threads here.", settings.threads)
         logging.getLogger("uvicorn.access").addFilter(_tell_request)
         if manifest.ignored:
-            logger.warning("%s: not for serving, and ignored: %s.", manifest.path, ", ".join(manifest.ignored))
+            logger.info("%s: not for serving, and ignored: %s.", manifest.path, ", ".join(manifest.ignored))
         served = manifest.reference(Mode(settings.x_mode))
         logger.info("Darkroom %s serves %s on %s", __version__, served, _url(listener))
         server.run(sockets=[listener])

@@ -197,7 +197,10 @@ class Settings(ModelSettings):
         description="The most that is kept of predictions, in bytes; when it is more, what ended first goes first.",
     )
     shutdown_grace: float = Field(
-        8.0, ge=0, description="Seconds that running predictions may take to end once the server is told to stop."
+        8.0,
+        ge=0,
+        description="Seconds that the end may take once the server is told to stop: seven tenths are for running "
+        "predictions to end by themselves, the rest is for canceling them and ending the model.",
     )
     await_explicit_shutdown: bool = Field(
         False, description="Take no notice of SIGTERM: only `POST /shutdown` and Ctrl-C end the server."

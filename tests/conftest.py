@@ -17,8 +17,32 @@ from typing import IO, Any
 import httpx
 import pytest
 
+_ON_GPU = ("gpu", "gpu_too")
+
 ROOT = Path(__file__).parent.parent
 PREDICTORS = ROOT / "tests" / "predictors"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--gpu", action="store_true", help="Run the tests that are for an NVIDIA GPU, and no others.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "gpu: needs an NVIDIA GPU; runs with --gpu.")
+    config.addinivalue_line("markers", "gpu_too: runs on the CPU, and with --gpu once more on an NVIDIA GPU.")
+    if not config.getoption("--gpu"):
+        # What is expected is exact, and only a CPU in float32 computes so: on a machine with a GPU it is not used.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--gpu"):
+        others = [item for item in items if not any(map(item.get_closest_marker, _ON_GPU))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+    for item in items:
+        if item.get_closest_marker("gpu") and not config.getoption("--gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: script/test --gpu"))
 
 
 @dataclass

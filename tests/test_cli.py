@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,7 +111,9 @@ def test_what_serving_ignores_of_cog_yaml_is_one_line_of_the_log(serve: Serve, t
     )
     server = serve(tmp_path)
     server.stop()
-    [ignored, unknown] = sorted(line.partition("cog.yaml: ")[2] for line in server.lines if "cog.yaml" in line)[::-1]
+    told = re.findall(r"\[(\w+) *\] \S+cog\.yaml: (.+)", "".join(server.lines))
+    [(level_of_ignored, ignored), (level_of_unknown, unknown)] = sorted(told)
+    assert (level_of_ignored, level_of_unknown) == ("info", "warning")
     assert ignored.startswith("not for serving, and ignored: image, build, weights.")
     assert unknown.startswith(
         "`trian` is no key that Cog knows, and is ignored. Did you mean `train`? The keys are build"

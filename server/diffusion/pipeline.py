@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from transformers import PreTrainedModel
 
 from server.diffusion import notices
 from server.diffusion.checkpoint import load_checkpoint
@@ -34,17 +35,18 @@ def read(model: Path) -> DiffusionPipeline:
     if device.type == "cpu":
         _limit_threads()
     try:
-        if model.is_file():
-            return load_checkpoint(model, best_dtype(device))
-        pipeline: DiffusionPipeline = DiffusionPipeline.from_pretrained(
-            model,
-            dtype=best_dtype(device),
-            variant=variant,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
+        pipeline: DiffusionPipeline = (
+            load_checkpoint(model, best_dtype(device))
+            if model.is_file()
+            else DiffusionPipeline.from_pretrained(
+                model,
+                dtype=best_dtype(device),
+                variant=variant,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
         )
-        return pipeline
     except ModelError:
         raise
     except Exception as error:
@@ -57,6 +59,19 @@ def read(model: Path) -> DiffusionPipeline:
             f"The model in {model} cannot be loaded: {type(error).__name__}: {reason}. If a file is damaged or "
             "missing, fetch the model again; if it needs code of its own, it cannot be served."
         ) from error
+    _keep_no_keys_and_values(pipeline)
+    return pipeline
+
+
+def _keep_no_keys_and_values(pipeline: DiffusionPipeline) -> None:
+    """Have language models that encode prompts keep nothing for a next token, which nobody asks them for.
+
+    What they would return for it is large, and no batch: prompts of several requests could not share a pass.
+    """
+    for encoder in pipeline.components.values():
+        for part in encoder.modules() if isinstance(encoder, PreTrainedModel) else ():
+            if isinstance(part, PreTrainedModel) and getattr(part.config, "use_cache", False):
+                part.config.use_cache = False
 
 
 def best_device() -> torch.device:

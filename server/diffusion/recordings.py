@@ -57,8 +57,9 @@ class Recording:
         warm = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         warm.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(warm):
-            # Libraries choose their kernels, and allocate what they need, on the first call.
-            function(**arguments)
+            # Libraries choose their kernels, and allocate what they need, on the first call. What it returns has to be
+            # rows: a replay that cannot be shared out has no one left to answer for it.
+            split(function(**arguments), [count], count)
         torch.cuda.current_stream().wait_stream(warm)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):

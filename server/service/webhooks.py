@@ -85,6 +85,8 @@ class Webhooks:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         if late := list(self._tasks):
+            # Whoever else closes this meanwhile has nothing to tell of them.
+            self._tasks.clear()
             logger.warning("Webhooks were not delivered before the server stopped", extra={"predictions": len(late)})
             for task in late:
                 task.cancel()

@@ -49,6 +49,12 @@ def test_the_newest_measurement_counts_and_those_with_mixed_steps_are_others() -
     assert _find(runs, "SD 2.1, 8 clients: images/s of the engine").measured == "0.98"
 
 
+def test_what_is_measured_otherwise_than_usual_answers_nothing() -> None:
+    runs = [_run("reference", images_per_second=0.2), _run("http", callers=8, images_per_second=2.0)]
+    quick = _run("http", callers=8, images_per_second=9.0, changed={"quantize": "fp8"})
+    assert _find([*runs, quick], "SD 2.1, 8 clients: images/s of the reference").measured == "10"
+
+
 def test_joining_may_take_a_step_and_twenty_milliseconds() -> None:
     late = _find([_run("join", step=0.1, longest=0.121)], "SD 2.1, 7 running")
     assert (late.measured, late.met) == ("121 ms at most, of 120 ms", False)
@@ -56,7 +62,7 @@ def test_joining_may_take_a_step_and_twenty_milliseconds() -> None:
 
 
 def test_reading_the_weights_does_not_count_against_a_warm_start() -> None:
-    runs = [_run("ready", start="warm", ready=40.0), _run("reading", seconds=6.0)]
+    runs = [_run("ready", start="background-warm", ready=40.0), _run("reading", seconds=6.0)]
     check = _find(runs, "SD 2.1: seconds to ready")
     assert (check.measured, check.met) == ("34", True)
 

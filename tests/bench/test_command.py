@@ -58,6 +58,36 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert "| SD 2.1, 8 clients: images/s of the reference | at least 7 (10.5) | not measured |" in result.stdout
 
 
+def test_readiness_from_start_to_first_picture(tmp_path: Path) -> None:
+    """On a CPU nothing is compiled or kept, so one way to start says as much as another."""
+    small = ["--model", "emoji-fast", "--step-count", "1", "--size", "64"]
+    result = _bench(*small, "--out", tmp_path / "r.json", "ready", "--start", "background-warm")
+    assert result.returncode == 0, result.stdout + result.stderr
+    reading, run = read(tmp_path / "r.json")
+    assert reading["seconds"] > 0
+    assert run["start"] == "background-warm"
+    assert 0 < run["ready"] < run["first_picture"]
+
+
+def test_what_is_changed_reaches_server_and_engine_and_is_kept_with_the_figures(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    small = ["--model", "emoji-fast", "--step-count", "1", "--size", "64", "--seconds", "0.1", "--rounds", "1"]
+    sections = ["http", "--callers", "1", "--steps", "same", "engine", "--callers", "1", "--steps", "same"]
+    result = _bench(*small, "--quantize", "int8", "--out", out, *sections)
+    assert result.returncode == 0, result.stdout + result.stderr
+    runs = read(out)
+    assert {run["section"] for run in runs} >= {"http", "engine", "passes"}
+    assert {str(run["changed"]) for run in runs} == {str({"size": 64, "steps": 1, "quantize": "int8"})}
+
+
+def test_what_a_model_cannot_do_is_told(tmp_path: Path) -> None:
+    """This one has no steps to leave out: what never reached the engine would not fail."""
+    small = ["--model", "emoji-fast", "--step-count", "1", "--size", "64", "--seconds", "0.1"]
+    result = _bench(*small, "--out", tmp_path / "r.json", "--go-fast", "engine", "--callers", "1", "--steps", "same")
+    assert result.returncode == 1
+    assert "go_fast" in result.stdout
+
+
 def test_a_section_that_fails_does_not_stop_the_next_and_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     models = tmp_path / "file" / "models"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.gpu import GpuUse, Sample, parse
+from bench.gpu import GpuUse, Sample, first_gpu, parse
 from bench.report import Report, machine, read
 
 
@@ -27,6 +27,16 @@ def test_a_line_of_nvidia_smi() -> None:
     assert parse(line, since=moment.timestamp() - 3) == Sample(3.0, 0.97, 40.0, 512.33, 1755.0)
     assert parse("NVIDIA-SMI has failed\n", since=0) is None
     assert parse("2026/11/24 12:30:15.250, 97, [N/A], [N/A], 1755\n", since=0) is None
+
+
+@pytest.mark.parametrize(("visible", "first"), [(None, "0"), ("", "0"), ("2,3", "2"), ("GPU-8e1f", "GPU-8e1f")])
+def test_the_gpu_that_is_read_is_the_one_that_works(
+    visible: str | None, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert first_gpu() == first
 
 
 def test_gpu_figures_are_those_of_the_time_asked_for() -> None:

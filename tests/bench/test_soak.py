@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.clients import WrongAnswer, check_drawn, pictures
-from bench.soak import decibels_lost, growth, levels_apart
+from bench.soak import decibels_lost, growth, levels_apart, reserved_bytes
 
 
 def _png(*pixels: int) -> bytes:
@@ -27,7 +27,21 @@ def test_pictures_are_compared_by_level_and_by_noise() -> None:
 def test_memory_counts_from_the_first_minute_on() -> None:
     # It rises to 2 GiB within the first minute, and stays, but for the last minute of ten.
     readings = [(float(at), 1.0 + min(at, 60) / 60 if at < 540 else 2.2) for at in range(600)]
-    assert growth(readings, "memory") == {"memory_gib": 2.2, "memory_growth": pytest.approx(0.1)}
+    assert growth(readings, "memory") == {
+        "memory_gib": 2.2,
+        "memory_growth": pytest.approx(0.1),
+        "memory_by_minute": [1.983, *[2.0] * 8, 2.2],
+    }
+
+
+def test_memory_of_all_gpus_is_read_from_the_metrics() -> None:
+    assert reserved_bytes("""# TYPE darkroom_gpu_memory_reserved_bytes gauge
+darkroom_gpu_memory_reserved_bytes{gpu="0"} 3e+09
+darkroom_gpu_memory_reserved_bytes{gpu="1"} 2e+09
+# TYPE darkroom_gpu_memory_used_bytes gauge
+darkroom_gpu_memory_used_bytes{gpu="0"} 9e+09
+""") == pytest.approx(5e9)
+    assert reserved_bytes("# TYPE darkroom_queue gauge\ndarkroom_queue 0\n") == 0
 
 
 def test_a_picture_of_one_colour_was_not_drawn() -> None:

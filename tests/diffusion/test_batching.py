@@ -23,12 +23,10 @@ from server.diffusion import Engine, Pass
 from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import Gate, gate_of
 from server.diffusion.passes import Passes
+from tests.diffusion.drawing import TOLERANCE, assert_alike
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
 
 Loaded = Callable[[str], Engine]
-
-TOLERANCE = 1e-5
-"""How far a value of a pixel, from 0 to 1, may be from that of the request alone."""
 
 # PixArt and Sana choose among fixed sizes, of which these are the smallest.
 SIDES = {"pixart": 256, "sana": 512}
@@ -95,7 +93,7 @@ async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
     finally:
         engine.on_pass = None
     for expected, got in zip(alone, together, strict=True):
-        assert np.abs(expected - got).max() < TOLERANCE
+        assert_alike(engine, expected, got)
         assert expected.std() > 0
     return passes
 
@@ -107,6 +105,7 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("as_on_a_card")
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", BUILDERS)
 async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loaded) -> None:
     works = [text_to_image(name, seed, steps) for seed, steps in ((1, 2), (2, 3), (3, 4))]
@@ -116,6 +115,7 @@ async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loa
 
 
 @pytest.mark.usefixtures("as_on_a_card")
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", IMAGE_TO_IMAGE)
 async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine: Loaded) -> None:
     loaded = engine(name)
@@ -133,6 +133,7 @@ async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine:
 
 
 @pytest.mark.usefixtures("as_on_a_card")
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", INPAINTING)
 async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> None:
     loaded = engine(name)
@@ -161,6 +162,7 @@ async def test_a_processor_autoencodes_for_one_request_at_a_time(
     assert (most["vae.encode"], most["unet"], most["vae.decode"]) == (autoencoded, 3, autoencoded)
 
 
+@pytest.mark.gpu_too
 async def test_guidance_schedulers_and_sizes_do_not_meet(engine: Loaded) -> None:
     loaded = engine("stable-diffusion")
 
@@ -214,11 +216,42 @@ async def test_a_controlnet_is_shared_too(engine: Loaded) -> None:
     assert np.abs(one - other).max() > 10 * TOLERANCE
 
 
+@pytest.mark.gpu_too
 async def test_as_many_pictures_as_their_latents_have_channels(engine: Loaded) -> None:
     """Z-Image returns a list of latents, each of which has as many channels as this pass has rows."""
     works = [(text_to_image("z-image", seed, 2), None) for seed in range(8)]
     passes = await compare(engine("z-image"), works)
     assert (8, 16) in {(made.requests, made.rows) for made in passes if made.component == "transformer"}
+
+
+@pytest.mark.gpu_too
+@pytest.mark.parametrize("name", ["qwen-image", "z-image"])
+async def test_prompts_share_passes_of_a_language_model(name: str, engine: Loaded) -> None:
+    prompts = ("a red apple", "a big apple", "a red table")
+    works = [(text_to_image(name, seed, 2, prompt=prompt), None) for seed, prompt in enumerate(prompts)]
+    loaded = engine(name)
+    loaded._embeddings.forget()
+    alone = [await loaded.call(work) for work, _ in works]
+    loaded._embeddings.forget()
+    passes: list[Pass] = []
+    loaded.on_pass = passes.append
+    # None of them begins before all are there.
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait()
+
+    loaded._rendezvous.submit(hold)
+    await asyncio.to_thread(begun.wait)
+    tasks = [asyncio.create_task(loaded.call(work)) for work, _ in works]
+    await asyncio.sleep(0)
+    free.set()
+    together = await asyncio.gather(*tasks)
+    loaded.on_pass = None
+    for one, other in zip(alone, together, strict=True):
+        assert_alike(loaded, one, other)
+    assert {made.requests for made in passes if made.component == "text_encoder"} == {3}
 
 
 async def test_automatic_casting_belongs_to_each_request(engine: Loaded) -> None:

@@ -18,8 +18,6 @@ from server.diffusion.rows import Rows, see_rows
 # Of torch itself, when it first compiles.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 class Model:
     """What is to be compiled, and cannot be, unless told otherwise."""
@@ -99,7 +97,7 @@ def test_the_folder_of_the_cache_is_one_that_was_chosen_before(tmp_path: Path, m
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "ours")
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_compiled_code_gives_what_the_model_gives_for_every_number_of_rows() -> None:
     compiler, model = Compiler(None, (1, 2, 4)), Doubling(device="cuda")
     assert compiler.find(model.gate, model.rows(), 1) is None

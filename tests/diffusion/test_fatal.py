@@ -20,10 +20,6 @@ from tests.conftest import ROOT, Serve
 ILLEGAL = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported"
 
 
-without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is asked, and answers")
-
-
-@without_gpu
 @pytest.mark.parametrize(
     ("error", "fatal"),
     [
@@ -41,13 +37,13 @@ def test_errors_that_last_are_told_from_others(error: Exception, fatal: bool) ->
     assert is_fatal(error) is fatal
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 def test_a_gpu_that_still_answers_has_not_failed() -> None:
     torch.zeros(1, device="cuda")
     assert not is_fatal(torch.AcceleratorError("CUDA error: invalid configuration argument"))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 def test_a_gpu_on_which_an_assertion_has_failed_ends_its_process() -> None:
     program = """if True:
         import torch
@@ -64,7 +60,6 @@ def test_a_gpu_on_which_an_assertion_has_failed_ends_its_process() -> None:
     assert "The device has failed (AcceleratorError: CUDA error: device-side assert triggered)" in done.stderr
 
 
-@without_gpu
 def test_an_error_in_a_pass_is_handed_over(engine: Callable[[str], Engine]) -> None:
     pipeline: Any = engine("stable-diffusion").pipeline
     gate = gate_of(pipeline.vae, "decode")
@@ -81,7 +76,6 @@ def test_an_error_in_a_pass_is_handed_over(engine: Callable[[str], Engine]) -> N
     assert [str(error) for error in handed] == [ILLEGAL]
 
 
-@without_gpu
 def test_an_error_between_passes_is_handed_over() -> None:
     handed: list[BaseException] = []
     rendezvous = Rendezvous(Passes(torch.device("cpu"), 4, on_fatal=handed.append))

@@ -44,7 +44,7 @@ def test_a_call_is_always_allowed_by_itself() -> None:
     assert memory.limit("kind", 6, 32) == 6
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_what_a_pass_has_needed_bounds_the_next_ones() -> None:
     device = torch.device("cuda")
     memory = Memory(device)

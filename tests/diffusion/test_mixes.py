@@ -21,7 +21,8 @@ from PIL import Image
 from server.diffusion import SCHEDULERS, Engine, Pass
 from server.diffusion.gates import gate_of
 from server.diffusion.schedulers import make_scheduler, usable_schedulers
-from tests.diffusion.test_batching import TOLERANCE, photo
+from tests.diffusion.drawing import TOLERANCE
+from tests.diffusion.test_batching import photo
 from tests.diffusion.tiny_pipelines import diffusers
 
 BAD_ROW = 77.0

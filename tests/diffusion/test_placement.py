@@ -1,5 +1,6 @@
 """Where weights are. What needs a GPU is skipped elsewhere; the rest has the CPU in the place of both devices."""
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from server.diffusion import ModelError, placement, turns
+from server.diffusion import Engine, ModelError, PictureRequest, placement, turns
 from server.diffusion.batching import Rendezvous
 from server.diffusion.gates import gate_of, put_gates
 from server.diffusion.generation import draw
@@ -19,15 +20,13 @@ from server.diffusion.placement import Placement, Step, arrange, choose, place, 
 from server.diffusion.schedulers import make_scheduler
 from server.diffusion.turns import Turns
 from server.diffusion.warnings import Warnings
-from tests.diffusion.drawing import distance
+from tests.diffusion.drawing import distance, psnr
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers, transformers
 
 Tiny = Callable[[str], Path]
 
 CPU = torch.device("cpu")
 GB = 10**9
-
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
 
 @pytest.mark.parametrize(
@@ -216,17 +215,19 @@ def test_an_autoencoder_that_is_tiled_at_load_says_so(tiny: Tiny) -> None:
 
 @pytest.fixture
 def little_memory() -> Iterator[Callable[[float], None]]:
-    """Lets torch have no more than so many bytes of the GPU, until the test ends."""
+    """Lets torch have no more than so many bytes of the GPU beside what it holds, until the test ends."""
 
     def limit(size: float) -> None:
+        gc.collect()
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(size / torch.cuda.get_device_properties(0).total_memory)
+        most = torch.cuda.memory_reserved() + size
+        torch.cuda.set_per_process_memory_fraction(most / torch.cuda.get_device_properties(0).total_memory)
 
     yield limit
     torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("step", [Step.BY_MODEL, Step.BY_LAYER])
 @pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl", "flux", "z-image"])
 def test_pictures_on_a_gpu_are_the_same_in_every_step(name: str, step: Step, tiny: Tiny) -> None:
@@ -235,7 +236,8 @@ def test_pictures_on_a_gpu_are_the_same_in_every_step(name: str, step: Step, tin
     expected = pictures(whole, arrange(whole, device, Step.WHOLE), width=64, height=64)
     placed = arrange(other, device, step)
     got = pictures(other, placed, width=64, height=64)
-    assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
+    # Which of the three share a pass depends on when they come to it.
+    assert all(psnr(one, another) >= 40 for one, another in zip(expected, got, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +258,7 @@ def middling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize(("gigabytes", "step"), [(8, Step.WHOLE), (2.2, Step.BY_MODEL), (1.2, Step.BY_LAYER)])
 def test_a_middling_pipeline_fits_onto_small_gpus(
     gigabytes: float, step: Step, middling: Path, little_memory: Callable[[float], None]
@@ -266,10 +268,31 @@ def test_a_middling_pipeline_fits_onto_small_gpus(
     expected = pictures(whole, arrange(whole, device, Step.WHOLE), **size)
     whole.to("cpu")
     little_memory(gigabytes * GB)
+    held = torch.cuda.memory_reserved()
     torch.cuda.reset_peak_memory_stats()
     pipeline = read(middling)
     placed = place(pipeline, device)
     assert placed.step is step
     got = pictures(pipeline, placed, **size)
-    assert torch.cuda.max_memory_reserved() <= gigabytes * GB
-    assert all(distance(one, another) <= 1 for one, another in zip(expected, got, strict=True))
+    assert torch.cuda.max_memory_reserved() <= held + gigabytes * GB
+    assert all(psnr(one, another) >= 40 for one, another in zip(expected, got, strict=True))
+
+
+@pytest.mark.gpu
+async def test_what_leaves_no_memory_for_a_picture_is_placed_lower(
+    middling: Path, little_memory: Callable[[float], None]
+) -> None:
+    whole, engine = Engine(str(middling), compile="off"), Engine(str(middling), compile="off")
+    request = PictureRequest(prompt="a red apple", seed=1, num_inference_steps=2, width=512, height=512)
+    [expected] = [picture async for picture in whole.generate(request)]
+    whole.close()
+    whole.pipeline.to("cpu")
+    del whole
+    assert engine.placement.step is Step.WHOLE
+    # Of one that has drawn nothing yet, and keeps no memory that a picture could have.
+    little_memory(GB / 20)
+    engine.warm_up()
+    assert engine.placement.step > Step.TILED
+    [got] = [picture async for picture in engine.generate(request)]
+    engine.close()
+    assert psnr(expected.image, got.image) >= 40

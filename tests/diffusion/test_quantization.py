@@ -24,9 +24,9 @@ from server.diffusion.step_cache import Reuse
 from server.diffusion.turns import bytes_of
 from server.diffusion.twins import make_twin
 from tests.conftest import ROOT
-from tests.diffusion.drawing import distance, draw, draw_together
+from tests.diffusion.drawing import TOLERANCE, distance, draw, draw_together, psnr
 from tests.diffusion.made_up_loras import make_lora, stock
-from tests.diffusion.test_batching import TOLERANCE, compare, from_image, photo, text_to_image
+from tests.diffusion.test_batching import compare, drawing, from_image, photo, text_to_image
 from tests.diffusion.test_placement import SIZES, pictures
 from tests.diffusion.tiny_pipelines import diffusers
 
@@ -39,12 +39,6 @@ Tiny = Callable[[str], Path]
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "qwen-image", "z-image")
 
 pytestmark = pytest.mark.filterwarnings("ignore:TorchaoLoraLinear was instantiated")
-
-
-def psnr(one: Any, other: Any) -> float:
-    """How alike two pictures are, in dB; 30 is hard to tell apart by eye."""
-    error = np.mean((np.asarray(one, dtype=float) - np.asarray(other, dtype=float)) ** 2)
-    return math.inf if error == 0 else 20 * math.log10(255 / math.sqrt(error))
 
 
 def quantized(folder: Path, large: int = 0) -> Any:
@@ -61,7 +55,7 @@ def engines(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 
     def load(name: str) -> Engine:
         if name not in made:
-            made[name] = Engine(str(tiny(name)), quantize="int8", lora_files=files)
+            made[name] = Engine(str(tiny(name)), quantize="int8", compile="off", lora_files=files)
         return made[name]
 
     yield load
@@ -174,6 +168,7 @@ def test_large_text_encoders_are_quantized_too(tiny: Tiny) -> None:
     assert type(pipeline.vae.encoder.mid_block.attentions[0].to_q.weight) is nn.Parameter
 
 
+@pytest.mark.gpu_too
 @pytest.mark.parametrize("name", FAMILIES)
 async def test_pictures_are_the_same_in_company(name: str, engines: Callable[[str], Engine]) -> None:
     works = [(text_to_image(name, seed, steps), None) for seed, steps in ((1, 2), (2, 3), (3, 4))]
@@ -253,7 +248,6 @@ def test_other_devices_are_told_what_would_do(capability: tuple[int, int] | None
         check_capability(capability, "cuda")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="is of machines without a GPU")
 def test_fp8_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"this is cpu\. Take int8"):
         Engine(str(tmp_path / "missing"), quantize="fp8")
@@ -270,9 +264,7 @@ def test_a_model_with_nothing_to_quantize_is_refused(tiny: Tiny) -> None:
         Engine(str(tiny("sana")), quantize="int8")
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 9), reason="needs a GPU that has fp8"
-)
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["stable-diffusion", "flux"])
 def test_pictures_in_fp8_are_close_to_those_of_whole_weights(name: str, tiny: Tiny) -> None:
     device = torch.device("cuda")
@@ -281,3 +273,18 @@ def test_pictures_in_fp8_are_close_to_those_of_whole_weights(name: str, tiny: Ti
     expected = pictures(whole, arrange(whole, device, Step.WHOLE), width=64, height=64)
     got = pictures(small, arrange(small, device, Step.WHOLE), width=64, height=64)
     assert all(25 < psnr(one, other) < math.inf for one, other in zip(expected, got, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["stable-diffusion", "flux"])
+@pytest.mark.parametrize("quantization", [Quantization.INT8, Quantization.FP8])
+async def test_they_are_compiled_and_pictures_are_the_same_in_company(
+    name: str, quantization: Quantization, tiny: Tiny
+) -> None:
+    engine = Engine(str(tiny(name)), quantize=quantization, compile="wait", most_rows=8)
+    engine.warm_up()
+    # Of the model's own size, for which it is compiled first.
+    works = [(drawing(seed, 3), None) for seed in range(4)]
+    passes = await compare(engine, works)
+    engine.close()
+    assert {made.requests for made in passes if made.kind == "compiled"} & {2, 3, 4}

@@ -15,7 +15,7 @@ from server.diffusion.raster import Raster, deliver_as_raster
 from tests.diffusion.drawing import same
 from tests.diffusion.tiny_pipelines import stable_diffusion
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 class Delivering(SimpleNamespace):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import DynamicCache
 
 from server.diffusion import Engine, Pass
 from server.diffusion.gates import Gate, Stage
@@ -20,7 +21,14 @@ from server.diffusion.rows import Rows, see_rows
 from server.diffusion.threadstate import ThreadState
 from tests.diffusion.test_batching import text_to_image
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+@pytest.fixture(autouse=True)
+def exact_products() -> Iterator[None]:
+    """As torch multiplies unless an engine of another test has it keep fewer digits."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def recorded(model: Model, recordings: Recordings, calls: list[Rows]) -> Any:
     return recording
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_recorded_pass_gives_what_the_eager_one_gives() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     first = [model.rows(1, 2, timestep=torch.tensor(3).cuda()), model.rows(2, timestep=torch.tensor(900.5).cuda())]
@@ -98,7 +106,7 @@ def test_a_recorded_pass_gives_what_the_eager_one_gives() -> None:
             torch.testing.assert_close(got, model.forward(**call.given), rtol=1e-5, atol=1e-5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_padding_up_does_not_leak() -> None:
     """What an earlier pass has left in the rows that nobody asked for reaches nobody."""
     model, recordings = Model(), Recordings(rungs(8))
@@ -113,7 +121,7 @@ def test_padding_up_does_not_leak() -> None:
     torch.testing.assert_close(other, model.forward(**calls[1].given), rtol=1e-5, atol=1e-5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_results_outlive_the_next_replay() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     recording = recorded(model, recordings, [model.rows(1)])
@@ -123,7 +131,7 @@ def test_results_outlive_the_next_replay() -> None:
     assert torch.equal(first, kept)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_lists_of_batches_are_padded_as_batches() -> None:
     """As of a ControlNet: as many residuals as there may be rows."""
     model = Model(lambda hidden: ([hidden * layer for layer in range(5)], hidden))
@@ -137,7 +145,7 @@ def test_lists_of_batches_are_padded_as_batches() -> None:
         torch.testing.assert_close([*residuals, middle], [*expected, hidden], rtol=1e-5, atol=1e-5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_each_kind_and_number_of_rows_is_recorded_by_itself() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     zeros, ones = torch.zeros(8).cuda(), torch.ones(8).cuda()
@@ -154,7 +162,7 @@ def test_each_kind_and_number_of_rows_is_recorded_by_itself() -> None:
         torch.testing.assert_close(recording.replay([call])[0], model.forward(**call.given), rtol=1e-5, atol=1e-5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_what_does_not_repeat_is_not_recorded() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     for more in ({"generator": torch.Generator()}, {"captions": [torch.zeros(3, 8)]}):
@@ -165,7 +173,7 @@ def test_what_does_not_repeat_is_not_recorded() -> None:
         assert recordings.find(model.gate, [model.rows(1, 9)]) is None
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(hidden: torch.Tensor) -> torch.Tensor:
         if torch.cuda.is_current_stream_capturing():
@@ -181,7 +189,17 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog: pytest.L
     assert isinstance(outcome, Returned)
 
 
-@needs_gpu
+@pytest.mark.gpu
+def test_what_returns_no_rows_is_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    model, recordings = Model(lambda hidden: {"hidden": hidden, "more": DynamicCache()}), Recordings(rungs(8))
+    passes = Passes(torch.device("cuda"), 8, recordings)
+    for _ in range(3):
+        [outcome] = passes.run([model.call(1)])
+        assert isinstance(outcome, Returned)
+    assert "model cannot be recorded (NotRows: DynamicCache cannot be split into rows)" in caplog.text
+
+
+@pytest.mark.gpu
 def test_everything_is_recorded_beforehand_for_the_stages_that_are_named() -> None:
     model, other, recordings = Model(), Model(stage=Stage.PREPARE), Recordings(rungs(4))
     recordings.find(model.gate, [model.rows(1, 2)])
@@ -193,7 +211,7 @@ def test_everything_is_recorded_beforehand_for_the_stages_that_are_named() -> No
     assert {gate for gate, _, _ in recordings._recordings} == {model.gate}
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_forgetting_drops_everything() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     calls = [model.rows(1)]
@@ -212,7 +230,7 @@ def test_forgetting_drops_everything() -> None:
     assert not recordings._recordings
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_whoever_comes_first_may_be_in_inference_mode() -> None:
     """Nobody else can write to tensors that were made in it, not even to the memory of a recording."""
     model, recordings = Model(), Recordings(rungs(8))
@@ -228,7 +246,7 @@ def test_whoever_comes_first_may_be_in_inference_mode() -> None:
     outcome.value.add_(1)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_passes_that_cast_are_neither_recorded_nor_replayed() -> None:
     model, recordings = Model(), Recordings(rungs(8))
     made = Passes(torch.device("cuda"), 8, recordings)
@@ -251,7 +269,7 @@ def noise_ratio(one: np.ndarray, other: np.ndarray) -> float:
     return float(-10 * np.log10(max(np.square(one - other).mean(), 1e-12)))
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-3", "flux"])
 async def test_pictures_from_recordings_are_those_made_step_by_step(name: str, tiny: Callable[[str], Path]) -> None:
     engine = Engine(str(tiny(name)), compile="off")

@@ -28,7 +28,7 @@ from server.diffusion.planning import Plan, _check_cache
 from server.diffusion.rows import see_rows
 from server.diffusion.step_cache import Reuse, StepCache, why_not
 from server.diffusion.threadstate import ThreadState
-from tests.diffusion.drawing import distance, draw, draw_together, same
+from tests.diffusion.drawing import distance, draw, draw_together, psnr, same
 from tests.diffusion.made_up_loras import make_lora, stock
 from tests.diffusion.test_batching import photo
 from tests.diffusion.tiny_pipelines import diffusers
@@ -324,3 +324,16 @@ def test_it_is_not_recorded(tiny: Tiny) -> None:
     assert cache.reuse == Reuse()
     cache.close()
     assert gate_of(own.transformer) is None
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_beside_others(engine: Loaded) -> None:
+    plain = replace(FLUX, go_fast=False)
+    asked = [FLUX, plain, replace(FLUX, seed=4), replace(plain, num_inference_steps=3)]
+    alone = [made(engine("flux"), request) for request in asked]
+    together = draw_together(engine("flux"), asked)
+    for one, [other] in zip(alone, together, strict=True):
+        assert psnr(one.image, other.image) >= 40
+        assert one.reuse == other.reuse
+    assert alone[0].reuse
+    assert 0 < alone[0].reuse.reused < STEPS

@@ -61,10 +61,10 @@ def test_on_macos_the_only_build_is_the_pinned_one(folder: Path) -> None:
     assert calls == ["--requirement requirements.txt"]
 
 
-def test_with_cuda_the_pin_is_what_is_asked_for(folder: Path) -> None:
+def test_with_cuda_the_pin_is_asked_for_and_no_cpu_build(folder: Path) -> None:
     status, calls = install(folder, "cuda", "requirements.txt", "requirements-dev.txt")
     assert status == 0
-    assert calls == ["--requirement requirements.txt --requirement requirements-dev.txt"]
+    assert calls == ["torch==2.13.0,!=2.13.0+cpu --requirement requirements.txt --requirement requirements-dev.txt"]
 
 
 def test_an_unknown_build_is_refused(folder: Path) -> None:
