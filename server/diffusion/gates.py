@@ -43,6 +43,7 @@ class Gate:
             is learnt together with it, and the variant, which may soon be replaced, is not worth compiling.
         stateful: whether the component keeps something from one call to the next, so that a call can be made only as it
             is, and once.
+        autoencodes: whether pictures are its input or its output, in all their pixels.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Gate:
         dtype: Callable[[], torch.dtype] | None = None,
         original: Gate | None = None,
         stateful: bool = False,
+        autoencodes: bool = False,
     ) -> None:
         self.name = name
         self.stage = stage
@@ -64,6 +66,7 @@ class Gate:
         self.stateful = stateful
         self._ignored = ignored
         self._dtype = dtype
+        self._autoencodes = autoencodes
         self._signature = inspect.signature(function)
         self.module = module
 
@@ -73,9 +76,15 @@ class Gate:
     def most_rows(self, first: torch.Tensor | None, most: int) -> int:
         """How many rows a pass may have whose calls begin with an argument like `first`.
 
-        A card is busy with few large pictures to decode; more of them only make others wait.
+        A card is busy with few large pictures to decode; more of them only make others wait. A processor is busy with
+        one: several take as long for each, or longer, and as much memory as they are, of which the C library gives
+        back little. So a process would grow whenever more of them meet than ever before.
         """
-        if self.stage is not Stage.DECODE or first is None:
+        if first is None:
+            return most
+        if self._autoencodes and first.device.type == "cpu":
+            return 1
+        if self.stage is not Stage.DECODE:
             return most
         return max(1, min(most, _DECODED_LATENTS // max(1, first.shape[-1] * first.shape[-2])))
 
@@ -125,8 +134,9 @@ def put_gates(pipeline: DiffusionPipeline) -> None:
         if not isinstance(module, torch.nn.Module) or name == "safety_checker":
             continue
         if hasattr(module, "encode") and hasattr(module, "decode"):
-            _put(module, "encode", f"{name}.encode", Stage.PREPARE, dtype=_dtype_of(module))
-            _put(module, "decode", f"{name}.decode", Stage.DECODE, ignored=_ignored(module), dtype=_dtype_of(module))
+            options = {"dtype": _dtype_of(module), "autoencodes": True}
+            _put(module, "encode", f"{name}.encode", Stage.PREPARE, **options)
+            _put(module, "decode", f"{name}.decode", Stage.DECODE, ignored=_ignored(module), **options)
             _hold(module)
         else:
             put_gate(name, module)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
+from server.diffusion.trimming import Trimmer
+
 _SHARE = 0.9
 """How much of what is free a pass may be expected to need."""
 
@@ -44,7 +46,7 @@ class Memory:
     """Keeps passes as small as memory allows. Passes of one kind differ in nothing but how many rows they have.
 
     Args:
-        device: where they are made. On a CPU it is only learnt from what has failed.
+        device: where they are made. On a CPU it is only learnt from what has failed, and what they free is given back.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -53,6 +55,7 @@ class Memory:
         self._most: dict[Hashable, int] = {}
         self._free = 0
         self._looked_at = -math.inf
+        self._trimmer = Trimmer()
 
     def limit(self, kind: Hashable, least: int, most: int) -> int:
         """How many rows a pass may have now, between `least` and `most`."""
@@ -74,6 +77,7 @@ class Memory:
         """Learn what the pass within needs."""
         if self._device.type != "cuda":
             yield
+            self._trimmer.trim()
             return
         before = torch.cuda.memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)

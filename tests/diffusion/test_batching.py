@@ -21,7 +21,7 @@ from PIL import Image
 
 from server.diffusion import Engine, Pass
 from server.diffusion.batching import Rendezvous
-from server.diffusion.gates import gate_of
+from server.diffusion.gates import Gate, gate_of
 from server.diffusion.passes import Passes
 from tests.diffusion.drawing import TOLERANCE, assert_alike
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
@@ -98,6 +98,13 @@ async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
     return passes
 
 
+@pytest.fixture
+def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small pictures share the passes of an autoencoder, too."""
+    monkeypatch.setattr(Gate, "most_rows", lambda gate, first, most: most)
+
+
+@pytest.mark.usefixtures("as_on_a_card")
 @pytest.mark.gpu_too
 @pytest.mark.parametrize("name", BUILDERS)
 async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loaded) -> None:
@@ -107,6 +114,7 @@ async def test_pictures_from_text_are_the_same_in_company(name: str, engine: Loa
     assert max(made.requests for made in passes if made.component == "transformer" or made.component == "unet") > 1
 
 
+@pytest.mark.usefixtures("as_on_a_card")
 @pytest.mark.gpu_too
 @pytest.mark.parametrize("name", IMAGE_TO_IMAGE)
 async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine: Loaded) -> None:
@@ -124,6 +132,7 @@ async def test_pictures_from_pictures_are_the_same_in_company(name: str, engine:
     assert max(made.requests for made in passes) > 1
 
 
+@pytest.mark.usefixtures("as_on_a_card")
 @pytest.mark.gpu_too
 @pytest.mark.parametrize("name", INPAINTING)
 async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> None:
@@ -137,6 +146,20 @@ async def test_inpainting_is_the_same_in_company(name: str, engine: Loaded) -> N
         (text_to_image(name, 3, 3), None),
     ]
     assert max(made.requests for made in await compare(loaded, works)) > 1
+
+
+@pytest.mark.parametrize("card", [False, True])
+async def test_a_processor_autoencodes_for_one_request_at_a_time(
+    card: bool, engine: Loaded, request: pytest.FixtureRequest
+) -> None:
+    if card:
+        request.getfixturevalue("as_on_a_card")
+    loaded = engine("stable-diffusion")
+    pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(loaded.pipeline)
+    passes = await compare(loaded, [(from_image(seed, 4, 0.5), pipeline) for seed in range(3)])
+    most = {made.component: made.requests for made in sorted(passes, key=lambda made: made.requests)}
+    autoencoded = 3 if card else 1
+    assert (most["vae.encode"], most["unet"], most["vae.decode"]) == (autoencoded, 3, autoencoded)
 
 
 @pytest.mark.gpu_too

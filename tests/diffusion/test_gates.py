@@ -155,8 +155,24 @@ def test_tensors_are_turned_into_the_type_that_the_part_has_now() -> None:
     ],
 )
 def test_few_large_pictures_are_decoded_at_once(stage: Stage, side: int, most: int, expected: int) -> None:
-    assert Gate("part", stage, method).most_rows(torch.zeros(1, 4, side, side), most) == expected
-    assert Gate("part", stage, method).most_rows(None, most) == most
+    part = Gate("part", stage, method, autoencodes=stage is Stage.DECODE)
+    assert part.most_rows(torch.zeros(1, 4, side, side, device="meta"), most) == expected
+    assert part.most_rows(None, most) == most
+
+
+def test_a_processor_autoencodes_one_picture_at_a_time() -> None:
+    pipeline = stable_diffusion()
+    put_gates(pipeline)
+    few = torch.zeros(1, 4, 8, 8)
+    for module, name, expected in (
+        (pipeline.vae, "encode", 1),
+        (pipeline.vae, "decode", 1),
+        (pipeline.unet, "forward", 32),
+    ):
+        found = gate_of(module, name)
+        assert found
+        assert found.most_rows(few, 32) == expected
+        assert found.most_rows(few.to("meta"), 32) == 32
 
 
 def test_adapters_are_told_by_name() -> None:
