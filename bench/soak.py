@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
-from statistics import median
 from typing import Any
 
 import httpx
@@ -224,21 +223,26 @@ def reserved_bytes(metrics: str) -> float:
 
 
 def growth(readings: Sequence[tuple[float, float]], name: str) -> dict[str, Any]:
-    """How much memory was held soon after the beginning and at the end: medians of a tenth of the readings each.
+    """The level to which memory falls back at the end, and how much that is above the one soon after the beginning.
 
-    The first minute, or of a short run the first fifth, does not count: caches fill and allocators take their part.
+    It is the tenth percentile of a quarter of the readings: what pictures take for a while, and allocators keep for a
+    while longer, goes up and down above it, and a leak lifts it. The first minute, or of a short run the first fifth,
+    does not count: caches fill.
     """
     begin, end = readings[0][0], readings[-1][0]
     settled = [value for at, value in readings if at >= begin + min(60.0, (end - begin) / 5)]
-    tenth = max(1, len(settled) // 10)
-    early, late = median(settled[:tenth]), median(settled[-tenth:])
+    quarter = max(1, len(settled) // 4)
+    early, late = (float(numpy.percentile(part, 10)) for part in (settled[:quarter], settled[-quarter:]))
     return {f"{name}_gib": late, f"{name}_growth": late / early - 1, f"{name}_by_minute": _by_minute(readings)}
 
 
 def _by_minute(readings: Sequence[tuple[float, float]]) -> list[float]:
-    """The last reading of each minute: where memory rises, whether it does so once or on and on."""
-    begin = readings[0][0]
-    return list({(at - begin) // 60: round(value, 3) for at, value in readings}.values())
+    """The least of each minute: where memory rises, whether it does so once or on and on."""
+    minutes: dict[float, float] = {}
+    for at, value in readings:
+        minute = (at - readings[0][0]) // 60
+        minutes[minute] = min(value, minutes.get(minute, value))
+    return [round(value, 3) for value in minutes.values()]
 
 
 def levels_apart(picture: bytes, reference: bytes) -> float:

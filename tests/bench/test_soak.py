@@ -25,13 +25,20 @@ def test_pictures_are_compared_by_level_and_by_noise() -> None:
 
 
 def test_memory_counts_from_the_first_minute_on() -> None:
-    # It rises to 2 GiB within the first minute, and stays, but for the last minute of ten.
-    readings = [(float(at), 1.0 + min(at, 60) / 60 if at < 540 else 2.2) for at in range(600)]
+    # It rises to 2 GiB within the first minute, and stays, but for the last two minutes of ten and a half.
+    readings = [(float(at), 1.0 + min(at, 60) / 60 if at < 480 else 2.2) for at in range(620)]
     assert growth(readings, "memory") == {
         "memory_gib": 2.2,
         "memory_growth": pytest.approx(0.1),
-        "memory_by_minute": [1.983, *[2.0] * 8, 2.2],
+        "memory_by_minute": [1.0, *[2.0] * 7, *[2.2] * 3],
     }
+
+
+def test_memory_that_comes_and_goes_is_level_and_a_leak_beneath_it_is_not() -> None:
+    pictures = [(float(at), 2.0 + at % 7 / 10) for at in range(600)]
+    assert growth(pictures, "memory")["memory_growth"] == 0
+    leaking = [(at, value + 0.2 * at / 600) for at, value in pictures]
+    assert growth(leaking, "memory")["memory_growth"] > 0.05
 
 
 def test_memory_of_all_gpus_is_read_from_the_metrics() -> None:
