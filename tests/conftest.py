@@ -24,7 +24,11 @@ PREDICTORS = ROOT / "tests" / "predictors"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--gpu", action="store_true", help="Run the tests that are for an NVIDIA GPU, and no others.")
+    parser.addoption(
+        "--gpu",
+        action="store_true",
+        help="Run the tests that are for an NVIDIA GPU, and no others. They want it for themselves: -n 0.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(others)]
     for item in items:
         if item.get_closest_marker("gpu") and not config.getoption("--gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: script/test --gpu"))
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: script/test --gpu -n 0"))
 
 
 @dataclass
