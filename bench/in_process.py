@@ -24,7 +24,6 @@ _ARRIVALS = 20
 _JOINING_STEPS = 4
 _ENDLESS = 500
 """Steps of a request that is still under way when everything is measured."""
-_REUSE = ("reused", "passes")
 
 
 def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) -> None:
@@ -44,8 +43,8 @@ def measure_engine(plan: Plan, callers: Sequence[int], mixes: Sequence[bool]) ->
                     figures: dict[str, Any] = load.figures() | gpu.figures(load.opened, load.closed)
                     figures |= {"pass_busy": passes.busy_share(during), "shared_by": passes.shared_by(during)}
                     if engine.reuses:
-                        left_out, made = (sum(getattr(reuse, name) for reuse in engine.reuses) for name in _REUSE)
-                        figures["reused"] = left_out / made
+                        left_out = sum(reuse.reused for reuse in engine.reuses)
+                        figures["reused"] = left_out / sum(reuse.passes for reuse in engine.reuses)
                     plan.add("engine", {"mixed": mixed, **figures})
 
         try:
