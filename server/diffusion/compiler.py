@@ -34,7 +34,7 @@ class CompileMode(StrEnum):
     """Before the first picture, for the model's own size; for others as in the background."""
 
 
-_SWITCH_SECONDS = 0.0001
+_SWITCH_SECONDS = 0.00001
 """How long the compiler may keep the interpreter while others wait for it. A forward pass asks for it at each of its
 thousands of operations; at Python's usual 5 ms each, pictures would take minutes while something is compiled."""
 
