@@ -179,7 +179,10 @@ def _url_in(process: subprocess.Popen[str], lines: list[str]) -> str:
         lines.append(line)
         if match := re.search(r"serves .* on (http://[\d.]+:\d+)", line):
             return match.group(1)
-    raise RuntimeError(f"the server ended with {process.wait()}:\n{''.join(lines)}")
+    status = process.wait()
+    if process.stderr:
+        process.stderr.close()
+    raise RuntimeError(f"the server ended with {status}:\n{''.join(lines)}")
 
 
 Serve = Callable[..., Server]

@@ -168,8 +168,9 @@ def test_what_is_not_well_is_not_ready(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Path:
-    """The folder in which files tell `obey_on_device` what to do."""
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which files tell `obey_on_device` what to do, of a machine that hides none of its GPUs."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     folder = tmp_path / "yard"
     folder.mkdir()
     return folder

@@ -338,7 +338,8 @@ async def test_what_a_measurement_prints_belongs_to_no_prediction(coded: Server,
         scrape(coded)
 
 
-def test_each_device_is_told_of(serve: Serve, tmp_path: Path) -> None:
+def test_each_device_is_told_of(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     yard, machine = tmp_path / "yard", tmp_path / "machine"
     yard.mkdir()
     machine.mkdir()

@@ -8,9 +8,9 @@ import itertools
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -83,13 +83,46 @@ def within(context: Callable[[], AbstractContextManager[Any]], work: Work) -> Wo
     return enter
 
 
-async def compare(engine: Engine, works: list[tuple[Work, Any]]) -> list[Pass]:
-    """Run each alone, then all together; the passes of the latter."""
+@asynccontextmanager
+async def held(engine: Engine) -> AsyncIterator[None]:
+    """Have what is asked for meanwhile begin at the end, all of it at once."""
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait()
+
+    engine._rendezvous.submit(hold)
+    await asyncio.to_thread(begun.wait)
+    try:
+        yield
+    finally:
+        free.set()
+
+
+async def all_told(engine: Engine) -> None:
+    """Wait until `on_pass` has been told of every pass: of the last ones it is told before the next request begins."""
+    await engine.call(lambda _: None)
+
+
+async def compare(engine: Engine, works: list[tuple[Work, Any]], *, anew: bool = False) -> list[Pass]:
+    """Run each alone, then all together; the passes of the latter.
+
+    Args:
+        anew: whether the latter encode their prompts again.
+    """
     alone = [await engine.call(work, pipeline=pipeline, seed=7) for work, pipeline in works]
+    if anew:
+        engine._embeddings.forget()
+    await all_told(engine)
     passes: list[Pass] = []
     engine.on_pass = passes.append
     try:
-        together = await asyncio.gather(*(engine.call(work, pipeline=pipeline, seed=7) for work, pipeline in works))
+        async with held(engine):
+            tasks = [asyncio.create_task(engine.call(work, pipeline=pipeline, seed=7)) for work, pipeline in works]
+            await asyncio.sleep(0)
+        together = await asyncio.gather(*tasks)
+        await all_told(engine)
     finally:
         engine.on_pass = None
     for expected, got in zip(alone, together, strict=True):
@@ -229,28 +262,7 @@ async def test_as_many_pictures_as_their_latents_have_channels(engine: Loaded) -
 async def test_prompts_share_passes_of_a_language_model(name: str, engine: Loaded) -> None:
     prompts = ("a red apple", "a big apple", "a red table")
     works = [(text_to_image(name, seed, 2, prompt=prompt), None) for seed, prompt in enumerate(prompts)]
-    loaded = engine(name)
-    loaded._embeddings.forget()
-    alone = [await loaded.call(work) for work, _ in works]
-    loaded._embeddings.forget()
-    passes: list[Pass] = []
-    loaded.on_pass = passes.append
-    # None of them begins before all are there.
-    begun, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        free.wait()
-
-    loaded._rendezvous.submit(hold)
-    await asyncio.to_thread(begun.wait)
-    tasks = [asyncio.create_task(loaded.call(work)) for work, _ in works]
-    await asyncio.sleep(0)
-    free.set()
-    together = await asyncio.gather(*tasks)
-    loaded.on_pass = None
-    for one, other in zip(alone, together, strict=True):
-        assert_alike(loaded, one, other)
+    passes = await compare(engine(name), works, anew=True)
     assert {made.requests for made in passes if made.component == "text_encoder"} == {3}
 
 

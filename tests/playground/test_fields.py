@@ -114,6 +114,7 @@ def test_what_is_chosen_is_sent(page: Page) -> None:
     page.get_by_label("Zoom", exact=True).select_option("1e-7")
     page.get_by_label("b", exact=True).check()
     page.get_by_role("button", name="Add an item to Words").click()
+    expect(page.get_by_label("Words, item 2", exact=True)).to_be_focused()
     page.keyboard.type("two")
     page.get_by_role("button", name="Remove item 1 of Numbers").click()
     assert request_of(page) == FIRST | {
