@@ -1,6 +1,6 @@
 // Light or dark: as the system has it, unless the user chose here.
 
-import { html, useEffect, useState } from "./html.js";
+import { html, useLayoutEffect, useState } from "./html.js";
 
 const KEY = "darkroom-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
@@ -9,7 +9,8 @@ const WORDS = { auto: "Auto", light: "Light", dark: "Dark" };
 
 export function ThemeButton() {
   const [theme, setTheme] = useState(localStorage.getItem(KEY) ?? "auto");
-  useEffect(() => {
+  // At once: whoever leaves the page right after choosing finds it so again.
+  useLayoutEffect(() => {
     document.documentElement.dataset.theme = theme;
     localStorage.setItem(KEY, theme);
   }, [theme]);

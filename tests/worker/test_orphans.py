@@ -14,7 +14,7 @@ from tests.conftest import PREDICTORS, ROOT
 from tests.worker.conftest import group_members, wait_until_empty
 
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from server.worker.messages import Log, Predict
 from server.worker.worker import Worker
@@ -31,6 +31,8 @@ async def main(predictor, code):
         if isinstance(event, Log) and "started" in event.text:
             print(worker.pid, flush=True)
 
+# Where the tests are a job in the background of a shell, this is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main(sys.argv[1], sys.argv[2]))
 """
 
