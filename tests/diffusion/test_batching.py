@@ -83,21 +83,27 @@ def within(context: Callable[[], AbstractContextManager[Any]], work: Work) -> Wo
     return enter
 
 
+class Hold:
+    """Work that keeps the thread of an engine from `begun` until it is told that it is `free`."""
+
+    def __init__(self) -> None:
+        self.begun, self.free = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.begun.set()
+        self.free.wait()
+
+
 @asynccontextmanager
 async def held(engine: Engine) -> AsyncIterator[None]:
     """Have what is asked for meanwhile begin at the end, all of it at once."""
-    begun, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        free.wait()
-
+    hold = Hold()
     engine._rendezvous.submit(hold)
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(hold.begun.wait)
     try:
         yield
     finally:
-        free.set()
+        hold.free.set()
 
 
 async def all_told(engine: Engine) -> None:
@@ -512,22 +518,17 @@ async def test_a_closed_engine_cancels_and_refuses(tiny: Callable[[str], Any]) -
 
 def test_who_leaves_while_waiting_never_begins_and_is_forgotten() -> None:
     rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
-    begun, free = threading.Event(), threading.Event()
+    hold = Hold()
     ran: list[int] = []
-
-    def hold() -> None:
-        begun.set()
-        free.wait()
-
     try:
         first = rendezvous.submit(hold)
-        begun.wait()
+        hold.begun.wait()
         work = partial(ran.append, 1)
         forgotten = weakref.ref(work)
         leaving = rendezvous.submit(work)
         last = rendezvous.submit(partial(ran.append, 2))
         assert leaving.cancel()
-        free.set()
+        hold.free.set()
         first.result(timeout=30)
         last.result(timeout=30)
         assert ran == [2]
@@ -536,21 +537,16 @@ def test_who_leaves_while_waiting_never_begins_and_is_forgotten() -> None:
         gc.collect()
         assert forgotten() is None
     finally:
-        free.set()
+        hold.free.set()
         rendezvous.close()
 
 
 def test_those_that_come_just_before_the_end_are_canceled_too() -> None:
     """One runs, one waits for its turn, and one has not even been noticed."""
     rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
-    begun, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        free.wait()
-
+    hold = Hold()
     running = rendezvous.submit(hold)
-    begun.wait()
+    hold.begun.wait()
     unnoticed = [rendezvous.submit(lambda: None) for _ in range(2)]
     closing = threading.Thread(target=rendezvous.close)
     closing.start()
@@ -559,7 +555,7 @@ def test_those_that_come_just_before_the_end_are_canceled_too() -> None:
             unnoticed.append(rendezvous.submit(lambda: None))
         except RuntimeError:
             break
-    free.set()
+    hold.free.set()
     closing.join()
     assert running.result(timeout=30) is None
     for future in unnoticed:
