@@ -74,7 +74,7 @@ class Memory:
 
     @contextmanager
     def measured(self, kind: Hashable, rows: int) -> Iterator[None]:
-        """Learn what the pass within needs."""
+        """Learn what the pass within needs; on a CPU, give back what it has freed."""
         if self._device.type != "cuda":
             yield
             self._trimmer.trim()
