@@ -17,7 +17,7 @@ from typing import IO, Any
 import httpx
 import pytest
 
-_ON_GPU = ("gpu", "gpu_too")
+from tests.gpus import machine_with
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = ROOT / "tests" / "predictors"
@@ -39,13 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def _is_for_a_gpu(item: pytest.Item) -> bool:
+    return any(map(item.get_closest_marker, ("gpu", "gpu_too")))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--gpu"):
-        others = [item for item in items if not any(map(item.get_closest_marker, _ON_GPU))]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+        config.hook.pytest_deselected(items=[item for item in items if not _is_for_a_gpu(item)])
+        items[:] = filter(_is_for_a_gpu, items)
+        return
     for item in items:
-        if item.get_closest_marker("gpu") and not config.getoption("--gpu"):
+        if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: script/test --gpu -n 0"))
 
 
@@ -200,3 +204,21 @@ def serve_module() -> Iterator[Serve]:
     """Start servers that end with the module."""
     with ExitStack() as stack:
         yield lambda predictor, **settings: stack.enter_context(running_server(predictor, **settings))
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a machine with two GPUs."""
+    for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "DARKROOM_DEVICES"):
+        monkeypatch.delenv(variable, raising=False)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    return machine_with(2, folder)
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Path:
+    """The folder in which files tell `obey_on_device` what to do."""
+    folder = tmp_path / "yard"
+    folder.mkdir()
+    return folder

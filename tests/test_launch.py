@@ -16,26 +16,8 @@ import pytest
 
 from tests.api.clients import appears, client_of, until_refused
 from tests.conftest import PREDICTORS, ROOT, Serve
-from tests.gpus import machine_with, uuid
+from tests.gpus import uuid
 from tests.worker.conftest import wait_until_empty
-
-
-@pytest.fixture
-def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a machine with two GPUs."""
-    for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "DARKROOM_DEVICES"):
-        monkeypatch.delenv(variable, raising=False)
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    return machine_with(2, folder)
-
-
-@pytest.fixture
-def yard(tmp_path: Path) -> Path:
-    """The folder in which files tell `obey_on_device` what to do."""
-    folder = tmp_path / "yard"
-    folder.mkdir()
-    return folder
 
 
 async def ask(client: httpx.AsyncClient, id: str) -> dict[str, Any]:

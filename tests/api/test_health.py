@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 from server import __version__
 from tests.api.clients import appears, client_of
 from tests.conftest import Serve, Server
-from tests.gpus import machine_with
 
 NOT_READY = (
     '{"error":"Setup has not finished yet. Wait until it has finished, or GET /health-check for status.",'
@@ -167,24 +167,17 @@ def test_what_is_not_well_is_not_ready(serve: Serve, tmp_path: Path) -> None:
     assert server.client.get("/readyz").json() == {"status": "UNHEALTHY"}
 
 
+OnTwo = Callable[[], Server]
+
+
 @pytest.fixture
-def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which files tell `obey_on_device` what to do, of a machine that hides none of its GPUs."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    folder = tmp_path / "yard"
-    folder.mkdir()
-    return folder
+def serve_on_two(serve: Serve, gpus: dict[str, str], yard: Path) -> OnTwo:
+    return lambda: serve("obey_on_device", ready=False, devices="all", env={**gpus, "FOLDER": str(yard)})
 
 
-def serve_on_two(serve: Serve, yard: Path) -> Server:
-    (yard / "machine").mkdir()
-    environment = {**machine_with(2, yard / "machine"), "FOLDER": str(yard)}
-    return serve("obey_on_device", ready=False, devices="all", env=environment)
-
-
-def test_each_of_several_devices_is_told_of(serve: Serve, yard: Path) -> None:
+def test_each_of_several_devices_is_told_of(serve_on_two: OnTwo, yard: Path) -> None:
     (yard / "0.hold").touch()
-    server = serve_on_two(serve, yard)
+    server = serve_on_two()
     health = server.wait_for_devices("STARTING", "READY")
     assert (health["status"], health["setup"]["status"]) == ("READY", "succeeded")
     (yard / "0.hold").unlink()
@@ -197,8 +190,8 @@ def test_each_of_several_devices_is_told_of(serve: Serve, yard: Path) -> None:
     assert health["setup"]["logs"] == "Device 0:\n0 is set up\nDevice 1:\n1 is set up\n"
 
 
-async def test_a_busy_device_is_busy_and_the_server_when_all_are(serve: Serve, yard: Path) -> None:
-    server = serve_on_two(serve, yard)
+async def test_a_busy_device_is_busy_and_the_server_when_all_are(serve_on_two: OnTwo, yard: Path) -> None:
+    server = serve_on_two()
     server.wait_for_devices("READY", "READY")
     async with client_of(server.url) as client:
         running = []
@@ -214,9 +207,9 @@ async def test_a_busy_device_is_busy_and_the_server_when_all_are(serve: Serve, y
         assert [(await task).json()["output"] for task in running] == ["0", "1"]
 
 
-def test_a_device_that_failed_to_be_set_up_is_left_out_and_told_of(serve: Serve, yard: Path) -> None:
+def test_a_device_that_failed_to_be_set_up_is_left_out_and_told_of(serve_on_two: OnTwo, yard: Path) -> None:
     (yard / "1.broken").touch()
-    server = serve_on_two(serve, yard)
+    server = serve_on_two()
     health = server.wait_for_devices("READY", "SETUP_FAILED")
     assert health["status"] == "READY"
     assert "Device 1:\n1 is set up\nTraceback" in health["setup"]["logs"]
@@ -225,10 +218,10 @@ def test_a_device_that_failed_to_be_set_up_is_left_out_and_told_of(serve: Serve,
     assert [server.predict(name=name).json()["output"] for name in ("a", "b")] == ["0", "0"]
 
 
-def test_setup_has_failed_when_it_has_on_all_devices(serve: Serve, yard: Path) -> None:
+def test_setup_has_failed_when_it_has_on_all_devices(serve_on_two: OnTwo, yard: Path) -> None:
     for device in ("0", "1"):
         (yard / f"{device}.broken").touch()
-    server = serve_on_two(serve, yard)
+    server = serve_on_two()
     health = server.wait_for_health("SETUP_FAILED")
     assert [device["status"] for device in health["devices"]] == ["SETUP_FAILED", "SETUP_FAILED"]
     assert "RuntimeError: 0 is broken" in health["setup"]["logs"]
@@ -237,8 +230,8 @@ def test_setup_has_failed_when_it_has_on_all_devices(serve: Serve, yard: Path) -
     assert server.predict(name="a").status_code == 503
 
 
-def test_a_device_that_is_not_well_makes_the_server_unhealthy(serve: Serve, yard: Path) -> None:
-    server = serve_on_two(serve, yard)
+def test_a_device_that_is_not_well_makes_the_server_unhealthy(serve_on_two: OnTwo, yard: Path) -> None:
+    server = serve_on_two()
     server.wait_for_devices("READY", "READY")
     (yard / "1.unwell").touch()
     health = server.health()
@@ -250,8 +243,8 @@ def test_a_device_that_is_not_well_makes_the_server_unhealthy(serve: Serve, yard
     assert server.predict(name="a").json()["output"] == "0"
 
 
-async def test_a_device_that_dies_over_its_check_is_starting(serve: Serve, yard: Path) -> None:
-    server = serve_on_two(serve, yard)
+async def test_a_device_that_dies_over_its_check_is_starting(serve_on_two: OnTwo, yard: Path) -> None:
+    server = serve_on_two()
     server.wait_for_devices("READY", "READY")
     (yard / "1.hang").touch()
     async with client_of(server.url) as client:

@@ -15,7 +15,6 @@ from server.api.metrics import RequestMetrics
 from server.metrics import Metrics
 from tests.api.clients import appears, client_of
 from tests.conftest import Serve, Server
-from tests.gpus import machine_with
 from tests.scrape import Scrape, openmetrics_families, scrape
 from tests.service.peer import Request, response, running_peer
 
@@ -338,14 +337,9 @@ async def test_what_a_measurement_prints_belongs_to_no_prediction(coded: Server,
         scrape(coded)
 
 
-def test_each_device_is_told_of(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    yard, machine = tmp_path / "yard", tmp_path / "machine"
-    yard.mkdir()
-    machine.mkdir()
+def test_each_device_is_told_of(serve: Serve, gpus: dict[str, str], yard: Path) -> None:
     (yard / "1.broken").touch()
-    env = {**machine_with(2, machine), "FOLDER": str(yard)}
-    server = serve("obey_on_device", ready=False, devices="all", env=env)
+    server = serve("obey_on_device", ready=False, devices="all", env={**gpus, "FOLDER": str(yard)})
     server.wait_for_devices("READY", "SETUP_FAILED")
     told = scrape(server)
     assert [state(told, device) for device in ("0", "1")] == ["ready", "setup_failed"]
