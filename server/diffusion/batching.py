@@ -171,7 +171,8 @@ class Rendezvous:
                     self._receive(block=False)
                 else:
                     # The last passes are reported when they have ended.
-                    self._receive(block=True, timeout=_GLANCE_SECONDS if self._passes.in_flight() else None)
+                    idle = _GLANCE_SECONDS if self._passes.in_flight() else self._passes.tidy()
+                    self._receive(block=True, timeout=idle)
                 self._admit()
                 while self._runnable:
                     self._resume(*self._runnable.popleft())

@@ -77,12 +77,16 @@ class Memory:
         """Learn what the pass within needs; on a CPU, give back what it has freed."""
         if self._device.type != "cuda":
             yield
-            self._trimmer.trim()
+            self.tidy()
             return
         before = torch.cuda.memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         yield
         self._bytes_a_row[kind] = max(1.0, (torch.cuda.max_memory_allocated(self._device) - before) / rows)
+
+    def tidy(self) -> float | None:
+        """On a CPU, give back what passes have freed; in how many seconds to ask again, where it is too early."""
+        return self._trimmer.trim() if self._device.type != "cuda" else None
 
     def shrink(self, kind: Hashable, rows: int) -> None:
         """Learn that a pass of so many rows was too large."""

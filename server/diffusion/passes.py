@@ -194,6 +194,10 @@ class Passes:
             )
         return [outcome for call in calls for outcome in self.run([call])]
 
+    def tidy(self) -> float | None:
+        """Give back memory, where no pass is wanted; in how many seconds to ask again, if still none is."""
+        return self._memory.tidy()
+
     def forget_gates(self, gates: Collection[Gate]) -> None:
         """Drop what is kept of these gates, which have an original and which nothing calls any more."""
         if self._recordings:

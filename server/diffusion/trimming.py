@@ -27,10 +27,13 @@ class Trimmer:
         if "MALLOC_TRIM_THRESHOLD_" not in environ:
             self._malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
-    def trim(self) -> bool:
-        """Give it back, if that was long enough ago; whether it was."""
-        if self._malloc_trim is None or time.monotonic() - self._trimmed_at < self._seconds:
-            return False
+    def trim(self) -> float | None:
+        """Give it back, if the last time was long enough ago; else, in how many seconds it will have been."""
+        if self._malloc_trim is None:
+            return None
+        early = self._trimmed_at + self._seconds - time.monotonic()
+        if early > 0:
+            return early
         self._malloc_trim(0)
         self._trimmed_at = time.monotonic()
-        return True
+        return None
