@@ -272,6 +272,25 @@ def test_what_the_model_cannot_do_is_refused(given: dict[str, Any], fast: Server
     assert response.status_code == 422, response.text
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "shown"),
+    [
+        ({"image": "apple.png"}, "image", "'apple.png' is no URL of a picture"),
+        ({"image": ""}, "image", "'' is no URL of a picture"),
+        ({"image": "file:///etc/passwd"}, "image", "'file:///etc/passwd' is no URL of a picture"),
+        # Base64 that nobody has called a data URL.
+        ({"mask": "iVBORw0KGgo" * 100}, "mask", "… (1100 characters) is no URL of a picture"),
+    ],
+)
+def test_a_text_that_points_to_no_file_is_refused(given: dict[str, Any], name: str, shown: str, fast: Server) -> None:
+    response = fast.predict(**{**QUICK, **given})
+    assert response.status_code == 422, response.text
+    [error] = response.json()["detail"]
+    assert error["loc"] == ["body", "input", name]
+    assert shown in error["msg"]
+    assert "data:image/png;base64," in error["msg"]
+
+
 def test_the_schema_is_that_of_the_loaded_model(server: Server, fast: Server) -> None:
     for each, steps, guidance in ((server, 20, 4), (fast, 8, 1)):
         schemas = each.client.get("/openapi.json").json()["components"]["schemas"]

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 from fastapi import Request
 
-from server.api.models import PredictionRequest
+from server.api.models import Body, PredictionRequest
 from server.errors import BodyTooLarge, MalformedBody, UnexpectedBody, UnsupportedContentType
 
 P = ParamSpec("P")
@@ -24,7 +24,8 @@ _LARGE = 1 << 18
 
 _HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 
-_decoder = msgspec.json.Decoder(PredictionRequest)
+_decoder = msgspec.json.Decoder(Body)
+_key_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 async def read_body(request: Request, max_bytes: int) -> bytearray | None:
@@ -57,7 +58,10 @@ def decode_body(body: bytearray | None) -> PredictionRequest:
         return PredictionRequest()
     try:
         decoded = _decoder.decode(body)
-        return msgspec.structs.replace(decoded, input=_settle(decoded.input))
+        unknown = tuple(key for key in _key_decoder.decode(body) if key not in Body.__struct_fields__)
+        return PredictionRequest(
+            **msgspec.structs.asdict(decoded) | {"input": _settle(decoded.input), "unknown": unknown}
+        )
     except msgspec.ValidationError as error:
         # A number beyond every type is broken JSON to Cog, and of the wrong type to this decoder.
         raise (MalformedBody if "out of range" in str(error) else UnexpectedBody)(_shorten(str(error))) from None

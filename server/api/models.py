@@ -14,7 +14,7 @@ from server.schema.bodies import ID_PATTERN
 _SAFE_ID = re.compile(ID_PATTERN)
 
 
-class PredictionRequest(Struct, frozen=True):
+class Body(Struct, frozen=True):
     """The body of a request for a prediction; other keys are ignored, as Cog does.
 
     Attributes:
@@ -30,6 +30,16 @@ class PredictionRequest(Struct, frozen=True):
     context: dict[str, str] = {}
     webhook: str | None = None
     webhook_events_filter: frozenset[WebhookEvent] = frozenset(WebhookEvent)
+
+
+class PredictionRequest(Body, frozen=True):
+    """What is asked for.
+
+    Attributes:
+        unknown: the keys of the body that were ignored.
+    """
+
+    unknown: tuple[str, ...] = ()
 
 
 def check_id(id: str) -> str:

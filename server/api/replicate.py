@@ -9,6 +9,7 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from server.api.body import beside_the_loop, decode_body, read_body
@@ -25,6 +26,9 @@ from server.store.store import Record
 _MODEL = "darkroom/model"
 _VERSION = "hidden"
 """What Replicate calls the version of a model that has none to choose from."""
+
+_OWN_KEYS = {"model", "version", "stream"}
+"""What only Replicate's API has in a body, to choose what there is no choice of here."""
 
 _LONGEST_WAIT = 60.0
 
@@ -47,6 +51,7 @@ def replicate_routes(
     async def create(request: Request) -> Response:
         body = await read_body(request, max_request_bytes)
         asked = await beside_the_loop(body, decode_body, body)
+        asked = msgspec.structs.replace(asked, unknown=tuple(key for key in asked.unknown if key not in _OWN_KEYS))
         try:
             valid = await beside_the_loop(body, service.validate, asked.input, Mode.PREDICT)
         except InvalidRequest as error:

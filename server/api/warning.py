@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 
-from server.api.models import PredictionRequest
+from server.api.models import Body, PredictionRequest
 from server.discretion import shown
 from server.schema.signature import Interface, Mode
 from server.schema.validation import ValidInput
@@ -46,6 +46,9 @@ def _complaints(
     if mode is not interface.mode:
         noun = interface.mode.noun
         yield "mode", f"This is a {noun}, as every request is made one: the server runs with --x-mode {interface.mode}."
+    if asked.unknown:
+        names = f"{_list(asked.unknown)}. There are: {_list(Body.__struct_fields__)}."
+        yield "keys", f'These keys of the body are unknown and were ignored: {names} Inputs belong into "input".'
     if valid.unknown:
         inputs = [field.name for field in interface.asked(mode).inputs]
         names = f"{_list(valid.unknown)}. The model has: {_list(inputs)}."

@@ -28,6 +28,7 @@ from server.diffusion.lora_files import LoraFiles
 from server.diffusion.metadata import Metadata, Provenance
 from server.diffusion.narrowing import Narrowing, narrow_inputs
 from server.diffusion.optimizations import optimize
+from server.diffusion.own_model import own_model
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import best_device, private_copy, read
 from server.diffusion.placement import Step, place, place_lower
@@ -148,7 +149,7 @@ class Engine:
 
     @property
     def on_pass(self) -> Callable[[Pass], None] | None:
-        """Called, by the device's thread, after each forward pass."""
+        """Called, by the device's thread, after each forward pass; what it raises is logged."""
         return self._passes.on_pass
 
     @on_pass.setter
@@ -283,7 +284,8 @@ class Engine:
         if pipeline:
             put_gates(pipeline)
         own = self._copy(pipeline)
-        return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
+        async with own_model(own, self._rendezvous.submit):
+            return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
 
     def close(self) -> None:
         """Cancel what runs. Nothing can be asked for afterwards."""

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from server.diffusion.adapters import Lora
+from server.diffusion.errors import InputError
 from server.diffusion.unused import check_inputs
 from server.diffusion.warnings import Warnings
 
 SEEDS = 2**32
 """Seeds are the integers from 0 to one less."""
 
+_PICTURES = ("image", "mask", "reference_images", "controlnet_image")
 _INTEGERS = ("seed", "width", "height", "num_outputs", "num_inference_steps")
 _FLOATS = (
     "prompt_strength",
@@ -24,6 +26,9 @@ _FLOATS = (
     "megapixels",
     "guidance_scale",
 )
+
+_SHOWN = 60
+"""So much of what was sent is quoted: base64 that nobody has called a data URL has millions of characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +108,11 @@ class PictureRequest:
             tell: whether the pictures' files tell them.
 
         Raises:
-            InputError: the request is strict, and an input has no effect.
+            InputError: a picture was sent as a text that points to none; or the request is strict, and an input has no
+                effect.
         """
+        for name in _PICTURES:
+            _check_picture(name, inputs[name])
         check_inputs(inputs, warnings or Warnings())
         given = {name: inputs[name] for name in cls.__dataclass_fields__.keys() & inputs.keys()}
         loras = (("lora_weights", "lora_scale"), ("extra_lora", "extra_lora_scale"))
@@ -121,3 +129,15 @@ class PictureRequest:
     def seed_of(self, index: int) -> int:
         """The seed of the picture at `index`, counted from 0."""
         return (self.seed + index) % SEEDS
+
+
+def _check_picture(name: str, value: Any) -> None:
+    """Refuse a text in place of a file: as Cog, the server leaves what is no URL as it is."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str):
+            shown = f"{text!r}" if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}… ({len(text)} characters)"
+            raise InputError(
+                name,
+                f"{shown} is no URL of a picture. Send one that begins with http:// or https://, or the file itself as "
+                "a data URL: data:image/png;base64, and the base64 of its bytes.",
+            )

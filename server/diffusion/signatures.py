@@ -1,5 +1,6 @@
 """What a file is, by its first bytes: its name says nothing that can be relied on."""
 
+import codecs
 import re
 from enum import StrEnum
 
@@ -121,7 +122,10 @@ def _by_brands(head: bytes) -> PictureKind | None:
 
 def _text(head: bytes) -> str | None:
     """The file's beginning as text without blanks in front; `None` where it is none."""
-    # The last letter may be cut in two.
-    text = head.decode("utf-8-sig", errors="replace").rstrip("\ufffd")
+    try:
+        # The last letter may be cut in two, which is an error to any other decoder.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return None
     is_text = all(letter.isprintable() or letter.isspace() for letter in text)
-    return text.lstrip() if is_text and "\ufffd" not in text else None
+    return text.lstrip() if is_text else None

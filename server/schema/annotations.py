@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, NotRequired, Required, TypeVar, Union
 
 from server.cog import AsyncConcatenateIterator, ConcatenateIterator, File, Opaque, Secret
+from server.cog.input import FieldInfo
 from server.errors import UnsupportedType
 from server.schema.fields import is_typed_dict, read_fields
 from server.schema.signature import Display, Kind, ModelField, OutputType, ValueType
@@ -104,6 +105,11 @@ def _peel(annotation: Any) -> tuple[Any, bool]:
     while (origin := typing.get_origin(annotation)) in (typing.Annotated, Required, NotRequired):
         annotation, *extras = typing.get_args(annotation)
         is_opaque = is_opaque or (origin is typing.Annotated and Opaque in extras)
+        if any(isinstance(extra, FieldInfo) for extra in extras):
+            raise UnsupportedType(
+                f"an Input(...) inside of Annotated[{_name(annotation)}, ...] is not read",
+                f"Write it as the default value: {_name(annotation)} = Input(...).",
+            )
     return annotation, is_opaque
 
 

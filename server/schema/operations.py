@@ -64,7 +64,7 @@ _PREFER = {
 
 _WARNING = {
     "X-Darkroom-Warning": {
-        "description": "Names the inputs of the request that the model does not have; they were ignored.",
+        "description": "Names what was ignored: inputs that the model does not have, unknown keys of the body.",
         "schema": {"type": "string"},
     }
 }

@@ -86,6 +86,16 @@ def test_the_name_of_an_unknown_input_cannot_break_out_of_the_warning(repeat: Se
     assert re.fullmatch(r"[ -~]{1,500}", warning)
 
 
+def test_unknown_keys_of_the_body_are_named(repeat: Server) -> None:
+    body = {"input": {"text": "a"}, "webhook_event_filter": ["start"], "text": "b", "unknown": 1}
+    response = repeat.client.post("/predictions", json=body)
+    assert response.json()["status"] == "succeeded"
+    assert response.headers["x-darkroom-warning"] == (
+        'These keys of the body are unknown and were ignored: "webhook_event_filter", "text", "unknown". '
+        'There are: "id", "input", "context", "webhook", "webhook_events_filter". Inputs belong into "input".'
+    )
+
+
 def test_many_unknown_inputs_make_a_short_warning(repeat: Server) -> None:
     response = repeat.predict(**{f"{number:0100}": 1 for number in range(10_000)})
     assert "and 9980 more" in response.headers["x-darkroom-warning"]

@@ -51,6 +51,13 @@ def test_what_is_refused_is_told(client: Client) -> None:
     assert "seed" in (refusal.value.detail or "")
 
 
+def test_what_only_replicate_has_in_a_body_is_no_cause_for_a_warning(server: Server) -> None:
+    body = {"input": {"prompt": "a hat"}, "version": "any", "stream": True}
+    assert "x-darkroom-warning" not in server.client.post("/v1/predictions", json=body).headers
+    answer = server.client.post("/v1/predictions", json={**body, "webhooks": []})
+    assert 'ignored: "webhooks".' in answer.headers["x-darkroom-warning"]
+
+
 def test_one_that_does_not_wait_polls_and_cancels(client: Client) -> None:
     prediction = client.predictions.create(version="any", input={"prompt": "a hat", "wait": True}, wait=False)
     assert (prediction.status, prediction.output) == ("starting", None)

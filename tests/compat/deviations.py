@@ -328,7 +328,7 @@ class Deviation(Enum):
     ADDITIONS = Difference(
         _HTTP,
         "`/docs`, `GET /predictions` and `GET /predictions/{id}`, and those of `/trainings`, do not exist; "
-        "unknown inputs and unusable webhooks are ignored in silence.",
+        "unknown inputs, unknown keys of the body and unusable webhooks are ignored in silence.",
         "They exist; what was ignored is named in the header `X-Darkroom-Warning`; "
         "`GET /` is a page for who asks for HTML.",
         "Clients of Cog do not notice.",

@@ -50,6 +50,7 @@ def test_kinds(head: bytes, kind: PictureKind | None) -> None:
         (b"   \n", "text"),
         # A letter of two bytes, of which the second is not in the head.
         (b"x" * (HEAD - 1) + "é".encode()[:1], "text"),
+        (b"P6\n8 8\n255\n" + bytes([200, 220, 255] * 64), "of no kind that is known"),
         (b"caf\xe9 au lait, encoded otherwise", "of no kind that is known"),
         (bytes(HEAD), "of no kind that is known"),
     ],
