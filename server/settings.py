@@ -119,8 +119,7 @@ class ModelSettings(BaseSettings):
     quantize: Literal["none", "int8", "fp8"] = Field(
         "none",
         description="How predict.py keeps the weights that take most memory. int8: half of it or less, a little less "
-        "exact; fp8: as little, and quicker on GPUs that compute so. Both need torchao, fp8 an NVIDIA GPU such as an "
-        "L40S or H100.",
+        "exact; fp8: as little, and multiplied so. Both need torchao, fp8 an NVIDIA GPU such as an L40S or H100.",
     )
     compile_cache: str | None = Field(
         None,

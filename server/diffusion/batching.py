@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -83,7 +84,7 @@ class _Request(greenlet):
         except BaseException as error:
             self._rendezvous.check(error)
             self.stages.end(error)
-            self._outcome = Raised(error)
+            self._outcome = Raised(_for_a_future(error))
 
 
 class Rendezvous:
@@ -124,7 +125,14 @@ class Rendezvous:
             RuntimeError: this has been closed.
         """
         request = _Request(self, work, seed)
-        request.future.add_done_callback(lambda future: self._inbox.put(request) if future.cancelled() else None)
+        # The request holds the future, and with it what it has come to.
+        known = weakref.ref(request)
+
+        def look(future: Future[Any]) -> None:
+            if future.cancelled() and (canceled := known()) is not None:
+                self._inbox.put(canceled)
+
+        request.future.add_done_callback(look)
         with self._closing:
             if self._closed:
                 raise RuntimeError("The engine has been closed.")
@@ -270,3 +278,12 @@ class Rendezvous:
             if request in self._running:
                 request.canceled = True
                 self._resume(request, Returned(None))
+
+
+def _for_a_future(error: BaseException) -> BaseException:
+    """An error that an event loop can hand to who awaits it. StopIteration is none: they would wait for ever."""
+    if not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError("StopIteration was raised where no iterator is asked for its next item.")
+    told.__cause__ = error
+    return told

@@ -28,6 +28,7 @@ from server.diffusion.lora_files import LoraFiles
 from server.diffusion.metadata import Metadata, Provenance
 from server.diffusion.narrowing import Narrowing, narrow_inputs
 from server.diffusion.optimizations import optimize
+from server.diffusion.own_model import own_model
 from server.diffusion.passes import Pass, Passes
 from server.diffusion.pipeline import best_device, private_copy, read
 from server.diffusion.placement import Step, place, place_lower
@@ -50,7 +51,7 @@ _T = TypeVar("_T")
 
 
 class Engine:
-    """Makes pictures with one loaded text-to-image model, for any number of requests at once.
+    """Makes pictures with one loaded model, for any number of requests at once.
 
     They share forward passes (`server.diffusion.batching`), each with its own steps, size, scheduler and all. What a
     request gets depends on nothing but itself: alone, the same again gives the same pixels; beside others, sums are
@@ -77,7 +78,7 @@ class Engine:
         adapters: the LoRAs of single requests.
 
     Raises:
-        ModelError: the model cannot be found, fetched, loaded or quantized so, or does not make pictures from text.
+        ModelError: the model cannot be found, fetched, loaded or quantized so, or makes no pictures.
     """
 
     @span("darkroom.load")
@@ -148,7 +149,7 @@ class Engine:
 
     @property
     def on_pass(self) -> Callable[[Pass], None] | None:
-        """Called, by the device's thread, after each forward pass."""
+        """Called, by the device's thread, after each forward pass; what it raises is logged."""
         return self._passes.on_pass
 
     @on_pass.setter
@@ -267,7 +268,7 @@ class Engine:
     ) -> _T:
         """Call a stock pipeline in whatever way, together with all other requests.
 
-        For what `generate` does not do: `await engine.call(lambda pipeline: pipeline(image=..., prompt=...).images)`.
+        For what `generate` does not do: `await engine.call(lambda pipeline: pipeline(..., eta=0.5).images)`.
         Canceling the task stops it at the pipeline's next step.
 
         Args:
@@ -283,7 +284,8 @@ class Engine:
         if pipeline:
             put_gates(pipeline)
         own = self._copy(pipeline)
-        return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
+        async with own_model(own, self._rendezvous.submit):
+            return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
 
     def close(self) -> None:
         """Cancel what runs. Nothing can be asked for afterwards."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class Gate:
             return 1
         if self.stage is not Stage.DECODE:
             return most
-        return max(1, min(most, _DECODED_LATENTS // max(1, first.shape[-1] * first.shape[-2])))
+        return max(1, min(most, _DECODED_LATENTS // max(1, math.prod(first.shape[-2:]))))
 
     @property
     def adapters(self) -> tuple[str, ...]:

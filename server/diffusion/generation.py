@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from server.diffusion.forms import Task
 from server.diffusion.memory import is_shortage
 from server.diffusion.metadata import Metadata
 from server.diffusion.metrics import count_image
+from server.diffusion.own_model import changes_its_model, own_model
 from server.diffusion.planning import Plan
 from server.diffusion.previews import Previews
 from server.diffusion.progress import OnProgress, Progress
@@ -105,7 +106,7 @@ class Generation:
         self._watching = watching
         self._warnings = warnings
         self._describe = describe
-        self._cached = asyncio.Lock()
+        self._alone = asyncio.Lock()
 
     async def pictures(self) -> AsyncGenerator[Picture, None]:
         """The pictures in order, each as soon as it and those before it are done."""
@@ -155,7 +156,7 @@ class Generation:
                     self._watching.preview_interval,
                     partial(self._schedule, self._show, index),
                 )
-        async with self._cache(pipeline) as cache:
+        async with self._with_own_model(pipeline) as cache:
             with explaining_shortage():
                 drawn = await asyncio.wrap_future(
                     self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
@@ -165,13 +166,17 @@ class Generation:
         return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache.reuse if cache else None)
 
     @asynccontextmanager
-    async def _cache(self, pipeline: DiffusionPipeline) -> AsyncIterator[StepCache | None]:
-        if not self._request.go_fast:
+    async def _with_own_model(self, pipeline: DiffusionPipeline) -> AsyncIterator[StepCache | None]:
+        if not self._request.go_fast and not changes_its_model(pipeline):
             yield None
             return
         # Such pictures share no passes of the model: side by side they would take memory, and no less time.
-        async with self._cached, step_cache(pipeline, self._rendezvous.submit) as cache:
-            yield cache
+        async with self._alone, AsyncExitStack() as model:
+            submit = self._rendezvous.submit
+            if self._request.go_fast:
+                yield await model.enter_async_context(step_cache(pipeline, submit))
+            else:
+                yield await model.enter_async_context(own_model(pipeline, submit))
 
     def _fetch(self, drawn: Drawn, index: int) -> Image.Image:
         try:

@@ -115,7 +115,7 @@ class Passes:
         on_fatal: called with an error after which the device is of no use to this process; it should not return.
 
     Attributes:
-        on_pass: told of each pass once it has been made.
+        on_pass: told of each pass once it has been made; what it raises is logged.
     """
 
     def __init__(
@@ -153,9 +153,16 @@ class Passes:
             # What is left began when this ended.
             self._due = time.perf_counter() + self._last_seconds
             count_pass(made)
-            if self.on_pass:
-                self.on_pass(made)
+            self._tell(made)
         return self._clock.running > 1 or (self._clock.running == 1 and time.perf_counter() < self._due - _LEAD_SECONDS)
+
+    def _tell(self, made: Pass) -> None:
+        if self.on_pass:
+            try:
+                self.on_pass(made)
+            except Exception:
+                # It belongs to no request, and all of them would end with it.
+                _log.exception("What was to be told of a pass of %s (on_pass) has failed.", made.component)
 
     def run(self, calls: Sequence[Call]) -> list[Outcome]:
         """Make calls that may share a pass, in one if that succeeds; what each of them gets.

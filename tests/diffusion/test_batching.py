@@ -578,3 +578,32 @@ def test_those_beyond_the_most_that_run_at_once_have_their_turn_in_order() -> No
     finally:
         rendezvous.close()
     assert order == [0, 1, 2]
+
+
+async def test_an_error_that_no_future_takes_is_told_as_another(engine: Loaded) -> None:
+    """An event loop would never hand on a StopIteration."""
+
+    def stop(_: Any) -> None:
+        next(iter(()))
+
+    with pytest.raises(RuntimeError, match="StopIteration") as raised:
+        await engine("stable-diffusion").call(stop)
+    assert isinstance(raised.value.__cause__, StopIteration)
+
+
+def test_what_a_request_came_to_does_not_wait_for_the_garbage_collector() -> None:
+    class Drawn: ...
+
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8))
+    gc.collect()
+    gc.disable()
+    try:
+        drawn = rendezvous.submit(Drawn).result(timeout=30)
+        gone = weakref.ref(drawn)
+        # When this has run, nothing of the first is at work any more.
+        rendezvous.submit(lambda: None).result(timeout=30)
+        del drawn
+        assert gone() is None
+    finally:
+        gc.enable()
+        rendezvous.close()

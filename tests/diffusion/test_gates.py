@@ -158,6 +158,8 @@ def test_few_large_pictures_are_decoded_at_once(stage: Stage, side: int, most: i
     part = Gate("part", stage, method, autoencodes=stage is Stage.DECODE)
     assert part.most_rows(torch.zeros(1, 4, side, side, device="meta"), most) == expected
     assert part.most_rows(None, most) == most
+    # What is no picture fails in the model, and not where passes are put together.
+    assert part.most_rows(torch.zeros(1, device="meta"), most) == most
 
 
 def test_a_processor_autoencodes_one_picture_at_a_time() -> None:

@@ -203,3 +203,16 @@ def test_each_pass_is_told_once_with_what_it_was() -> None:
         "eager",
     )
     assert report.seconds >= 0
+
+
+def test_who_is_told_of_passes_and_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    model, made = Model(), passes()
+
+    def fail(_: Pass) -> None:
+        raise ValueError("nobody listens")
+
+    made.on_pass = fail
+    made.run([model.call(1)])
+    assert not made.in_flight()
+    assert "on_pass" in caplog.text
+    assert "nobody listens" in caplog.text
