@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from greenlet import getcurrent
 from PIL import Image
 
 from server.diffusion import Engine, Pass
 from server.diffusion.batching import Rendezvous
-from server.diffusion.gates import Gate, gate_of
+from server.diffusion.gates import Gate, Stage, gate_of
 from server.diffusion.passes import Passes
 from tests.diffusion.drawing import TOLERANCE, assert_alike
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers
@@ -463,6 +464,32 @@ async def test_requests_of_two_sizes_take_turns(engine: Loaded, monkeypatch: pyt
     # From its first step on, the lone small one never waits for more than one pass of the large ones.
     assert small[0] == first
     assert all(after - before <= 2 for before, after in itertools.pairwise(small)), order
+
+
+def test_what_prepares_comes_first_and_decoding_takes_turns_with_denoising() -> None:
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8))
+    hold = Hold()
+    order: list[Stage] = []
+
+    def work(stage: Stage, calls: int) -> None:
+        gate = Gate("model", stage, lambda sample: order.append(stage))
+        request: Any = getcurrent()
+        for _ in range(calls):
+            request.park(gate, (torch.zeros(1, 1, 2, 2),), {})
+
+    decode, denoise, prepare = Stage.DECODE, Stage.DENOISE, Stage.PREPARE
+    try:
+        futures: list[Future[Any]] = [rendezvous.submit(hold)]
+        hold.begun.wait()
+        futures += [rendezvous.submit(partial(work, decode, 1)) for _ in range(3)]
+        futures += [rendezvous.submit(partial(work, denoise, 4)), rendezvous.submit(partial(work, prepare, 2))]
+        hold.free.set()
+        for future in futures:
+            future.result(timeout=30)
+    finally:
+        hold.free.set()
+        rendezvous.close()
+    assert order == [prepare, prepare, decode, denoise, decode, denoise, decode, denoise, denoise]
 
 
 async def test_global_generators_belong_to_each_request(engine: Loaded) -> None:
