@@ -568,6 +568,33 @@ def test_who_leaves_while_waiting_never_begins_and_is_forgotten() -> None:
         rendezvous.close()
 
 
+def test_who_leaves_when_its_place_was_noted_is_forgotten_too() -> None:
+    rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
+    ran: list[int] = []
+    waiting: list[Future[Any]] = []
+    works = [partial(ran.append, 1)]
+    forgotten = weakref.ref(works[0])
+    # What comes during a pass is noted before the next one.
+    during = iter(
+        [lambda: waiting.append(rendezvous.submit(works.pop())), lambda: None, lambda: waiting.pop().cancel()]
+    )
+    gate = Gate("model", Stage.DENOISE, lambda sample: next(during)())
+
+    def run() -> None:
+        request: Any = getcurrent()
+        for _ in range(3):
+            request.park(gate, (torch.zeros(1, 1),), {})
+
+    try:
+        rendezvous.submit(run).result(timeout=30)
+        rendezvous.submit(lambda: None).result(timeout=30)
+        gc.collect()
+        assert forgotten() is None
+        assert ran == []
+    finally:
+        rendezvous.close()
+
+
 def test_those_that_come_just_before_the_end_are_canceled_too() -> None:
     """One runs, one waits for its turn, and one has not even been noticed."""
     rendezvous = Rendezvous(Passes(torch.device("cpu"), most_rows=8), most_requests=1)
