@@ -63,6 +63,17 @@ def _section(command: Callable[..., None]) -> Callable[..., None]:
     return click.pass_obj(run)
 
 
+def _results(ctx: click.Context, param: click.Parameter, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
+    """Refuse a file that holds something else, before anything is measured."""
+    try:
+        for path in value if isinstance(value, tuple) else (value,):
+            if path.exists():
+                read(path)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
+    return value
+
+
 _callers = click.option(
     "--callers", type=_Numbers(), default="1,2,4,8,16,32", show_default=True, help="How many ask at once."
 )
@@ -93,6 +104,7 @@ def _mixes(steps: str) -> list[bool]:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
     default=_CACHE / "results.json",
+    callback=_results,
     help="The file that results are added to. Default: .cache/bench/results.json.",
 )
 @click.option(
@@ -101,7 +113,9 @@ def _mixes(steps: str) -> list[bool]:
 @click.option(
     "--seconds", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="Of each load, at least."
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Answers each, at least.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Answers each, on average, at least."
+)
 @click.option(
     "--compile",
     "compiling",
@@ -234,7 +248,8 @@ def ready(session: Session, starts: tuple[str, ...]) -> None:
     """How soon a server is ready: nothing compiled before, compiled before, and compiling beside serving."""
     session.prepare()
     session.apart(measure_reading, session.plan)
-    measure_readiness(session.plan, list(map(Start, starts)))
+    # In this order: a warm start finds what the cold one has kept.
+    measure_readiness(session.plan, [start for start in Start if start in starts])
 
 
 @main.command()
@@ -260,7 +275,14 @@ def soak(session: Session, minutes: float) -> None:
 
 
 @main.command()
-@click.option("--with", "others", type=click.Path(path_type=Path, exists=True), multiple=True, help="Further results.")
+@click.option(
+    "--with",
+    "others",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    callback=_results,
+    help="Further results.",
+)
 @click.pass_obj
 def check(session: Session, others: tuple[Path, ...] = ()) -> None:
     """What was asked for beside what was measured."""

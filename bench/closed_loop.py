@@ -99,7 +99,7 @@ async def closed_loop(ask: Ask, callers: int, *, seconds: float, rounds: int, de
         ask: makes a request; what it raises ends the loop.
         callers: how many ask at once.
         seconds: how long at least.
-        rounds: how many answers for each caller, at least.
+        rounds: how many answers for each caller, on average, at least.
         deadline: the moment of `time.perf_counter()` after which nothing more is asked.
 
     Raises:

@@ -22,7 +22,7 @@ class Plan:
         compiling: the engine's mode of compiling.
         cache: where compiled code is kept from one server to the next.
         seconds: how long each load is kept up, at least.
-        rounds: how many answers each caller gets, at least.
+        rounds: how many answers each caller gets, on average, at least.
         deadline: the moment of `time.perf_counter()`, which all processes share, to end at.
         quantize: how the engine keeps weights.
         devices: the GPUs that get a process each, as `darkroom serve` takes them; `None` is one process.

@@ -36,6 +36,8 @@ class Report:
 
     def add(self, section: str, model: str, figures: Mapping[str, Any]) -> None:
         """Keep a measurement, and print it."""
+        # First: what cannot be kept is not lost.
+        say(f"{section:<10} {model:<10} {line(figures)}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         runs = read(self.path) if self.path.exists() else []
         runs.append({"section": section, "model": model, "date": now, "machine": machine(), **figures})
@@ -44,12 +46,18 @@ class Report:
         partial.write_text(json.dumps({"runs": runs}, indent=1))
         # At no moment is there half a file: what measures may be killed for the time.
         partial.replace(self.path)
-        say(f"{section:<10} {model:<10} {line(figures)}")
 
 
 def read(path: Path) -> list[Run]:
-    """The measurements in a file, the oldest first."""
-    runs: list[Run] = json.loads(path.read_text())["runs"]
+    """The measurements in a file, the oldest first.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        runs: list[Run] = json.loads(path.read_text())["runs"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"'{path}' holds no results of script/bench") from None
     return runs
 
 
@@ -111,7 +119,9 @@ def _short(value: Any) -> str:
     match value:
         case float():
             return f"{value:.4g}"
-        case list() | dict():
-            return f"({len(value)})"
+        case list():
+            return f"[{', '.join(map(_short, value))}]"
+        case dict():
+            return f"({line(value)})"
         case _:
             return str(value)

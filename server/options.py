@@ -22,6 +22,9 @@ from server.variables import environment_variables, variable_in_use
 logger = logging.getLogger(__name__)
 
 _Command = Callable[..., None]
+_SECRET = {"webhook_auth_token", *environment_variables("webhook_auth_token")}
+"""What no error quotes."""
+
 _METAVARS = {str: "TEXT", int: "INTEGER", float: "SECONDS", bool: "true|false"}
 
 
@@ -76,8 +79,15 @@ def _validate(settings: type[ModelSettings], given: dict[str, Any]) -> ModelSett
     try:
         return settings(**given)
     except ValidationError as invalid:
-        lines = [f"{_origin(error['loc'][0])}: {error['msg']}, not {error['input']!r}." for error in invalid.errors()]
+        lines = [
+            f"{_origin(error['loc'][0])}: {error['msg']}{_instead(error['loc'][0], error['input'])}."
+            for error in invalid.errors()
+        ]
         raise click.UsageError("\n".join(lines)) from invalid
+
+
+def _instead(place: int | str, value: Any) -> str:
+    return "" if str(place) in _SECRET else f", not {value!r}"
 
 
 def _origin(place: int | str) -> str:

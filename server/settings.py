@@ -41,6 +41,14 @@ def _http_url(value: str | None) -> str | None:
     return value
 
 
+def _header(value: str | None) -> str | None:
+    # Blanks around a header's value are none of it; a token that was read from a file often ends with a line break.
+    stripped = value and value.strip()
+    if stripped and not (stripped.isascii() and stripped.isprintable()):
+        raise ValueError("Input should be a line of printable ASCII characters, since it is sent as an HTTP header")
+    return stripped or None
+
+
 def _devices(value: str | None) -> str | None:
     if value is None or value.strip() == "all":
         return value and "all"
@@ -111,8 +119,7 @@ class ModelSettings(BaseSettings):
     quantize: Literal["none", "int8", "fp8"] = Field(
         "none",
         description="How predict.py keeps the weights that take most memory. int8: half of it or less, a little less "
-        "exact; fp8: as little, and quicker on GPUs that compute so. Both need torchao, fp8 an NVIDIA GPU such as an "
-        "L40S or H100.",
+        "exact; fp8: as little, and multiplied so. Both need torchao, fp8 an NVIDIA GPU such as an L40S or H100.",
     )
     compile_cache: str | None = Field(
         None,
@@ -215,11 +222,11 @@ class Settings(ModelSettings):
         description="Where files that the model puts out go: each is PUT below this URL, and the answer holds its "
         "address. Default: they come back inside the answer, as data URLs.",
     )
-    user_agent: str | None = Field(
+    user_agent: Annotated[str | None, AfterValidator(_header)] = Field(
         None,
         description="What the server calls itself when it fetches, uploads and delivers. Default: darkroom/VERSION.",
     )
-    webhook_auth_token: str | None = Field(
+    webhook_auth_token: Annotated[str | None, AfterValidator(_header)] = Field(
         None, description="Sent with every webhook, as `Authorization: Bearer TOKEN`. Better set by its variable."
     )
     webhook_interval: float = Field(

@@ -65,6 +65,14 @@ def test_a_variable_that_breaks_its_rule_is_named(variable: str, monkeypatch: py
     assert f" {variable}: Input should be a valid integer" in result.stderr
 
 
+def test_a_token_that_breaks_its_rule_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_AUTH_TOKEN", "hush\nhush")
+    result = darkroom("serve")
+    assert result.returncode == 2
+    assert " WEBHOOK_AUTH_TOKEN: Value error, Input should be a line of printable ASCII characters" in result.stderr
+    assert "hush" not in result.stderr
+
+
 def test_an_option_may_be_a_variable_of_cog_yaml(tmp_path: Path) -> None:
     (tmp_path / "cog.yaml").write_text(
         f"predict: {PREDICTORS / 'greet.py'}:Predictor\nenvironment:\n  - COG_MAX_CONCURRENCY=2\n"

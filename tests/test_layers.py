@@ -127,6 +127,13 @@ def test_the_http_process_loads_no_model_code() -> None:
     assert not {"cog", "server.cog", "server.schema.inspect", "torch", "diffusers", "transformers"} & set(modules)
 
 
+def test_the_page_that_tells_of_them_has_each() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    folders = [f"\n  {name}/ " for name in ("diffusion", *LAYERS)]
+    leaves = [f"`{name.removeprefix('server.')}`" for name in LEAVES - {"server"}]
+    assert [name for name in folders + leaves if name not in page] == []
+
+
 def test_the_walk_sees_a_wrong_import(tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
     file.write_text("def late():\n    from server.api import health\n    import server.cog.types\n")

@@ -47,6 +47,16 @@ def test_devices_are_written_in_one_way(written: str, devices: str, monkeypatch:
     assert ModelSettings().devices == devices
 
 
+@pytest.mark.parametrize("option", ["user_agent", "webhook_auth_token"])
+def test_what_is_sent_as_a_header_can_be_one(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for written in "one\ntwo", "\x7f", "é":
+        with pytest.raises(ValidationError, match="printable ASCII"):
+            Settings.model_validate({option: written})
+    # As it comes from a file, such as a secret of Kubernetes.
+    monkeypatch.setenv(environment_variables(option)[-1], " a token\n")
+    assert getattr(Settings(), option) == "a token"
+
+
 @pytest.mark.parametrize(("value", "seconds"), [("0", None), ("-1", None), ("", None), ("2.5", 2.5)])
 def test_no_setup_timeout_is_written_as_zero(
     value: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch

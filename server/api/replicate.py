@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,6 +30,24 @@ _VERSION = "hidden"
 
 _OWN_KEYS = {"model", "version", "stream"}
 """What only Replicate's API has in a body, to choose what there is no choice of here."""
+
+_FILES = (
+    "This server keeps no files of clients. Send them within the input: a file that was opened, with "
+    'file_encoding_strategy="base64", or a data URL, or an http(s) URL.'
+)
+_MODELS = (
+    "This server has one model, without versions, and answers whatever name it is asked by. Leave the version out, as "
+    'in client.run("darkroom/model", input={...}); GET /openapi.json tells what it takes.'
+)
+_ABSENT = {
+    "/files": _FILES,
+    "/files/{id}": _FILES,
+    "/models": _MODELS,
+    "/models/{owner}/{name}": _MODELS,
+    "/models/{owner}/{name}/versions": _MODELS,
+    "/models/{owner}/{name}/versions/{version}": _MODELS,
+}
+"""What Replicate's clients ask for by themselves and is not here, with what to do instead."""
 
 _LONGEST_WAIT = 60.0
 
@@ -83,6 +102,8 @@ def replicate_routes(
         record = await history.get(id)
         return _unknown(id) if record is None else json_response(_state(request, record))
 
+    for path, reason in _ABSENT.items():
+        router.add_api_route(path, partial(_absent, reason), methods=["GET", "HEAD", "POST", "DELETE"])
     return router
 
 
@@ -96,6 +117,10 @@ def _state(request: Request, record: Record) -> dict[str, Any]:
     absent = {"output": None, "error": None, "started_at": None, "completed_at": None}
     named = {"model": _MODEL, "version": _VERSION, "urls": {"get": url, "cancel": f"{url}/cancel"}}
     return {**absent, **record.to_dict(), **named}
+
+
+def _absent(reason: str) -> Response:
+    return _problem(404, "Not found", reason)
 
 
 def _unknown(id: str) -> Response:

@@ -5,7 +5,7 @@ async for picture in engine.generate(PictureRequest(prompt="a red apple", seed=7
     save(picture.image, Path("apple.webp"), quality=90)
 
 Requests that are made at the same time share the model's forward passes; so do stock calls of its pipeline, in any form
-that diffusers knows: `await engine.call(lambda pipeline: pipeline(prompt="a red apple", clip_skip=1).images)`.
+that diffusers knows: `await engine.call(lambda pipeline: pipeline("a red apple", guidance_rescale=0.7).images)`.
 """
 
 import logging
@@ -77,7 +77,6 @@ _MODULES = (
     "redaction",
     "metadata",
     "imprint",
-    "images",
     "quantization",
     "provenance",
     "request",

@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 
 
 class Engine:
-    """Makes pictures with one loaded text-to-image model, for any number of requests at once.
+    """Makes pictures with one loaded model, for any number of requests at once.
 
     They share forward passes (`server.diffusion.batching`), each with its own steps, size, scheduler and all. What a
     request gets depends on nothing but itself: alone, the same again gives the same pixels; beside others, sums are
@@ -78,7 +78,7 @@ class Engine:
         adapters: the LoRAs of single requests.
 
     Raises:
-        ModelError: the model cannot be found, fetched, loaded or quantized so, or does not make pictures from text.
+        ModelError: the model cannot be found, fetched, loaded or quantized so, or makes no pictures.
     """
 
     @span("darkroom.load")
@@ -268,7 +268,7 @@ class Engine:
     ) -> _T:
         """Call a stock pipeline in whatever way, together with all other requests.
 
-        For what `generate` does not do: `await engine.call(lambda pipeline: pipeline(image=..., prompt=...).images)`.
+        For what `generate` does not do: `await engine.call(lambda pipeline: pipeline(..., eta=0.5).images)`.
         Canceling the task stops it at the pipeline's next step.
 
         Args:

@@ -82,6 +82,16 @@ def test_an_unknown_prediction(server: Server, method: str, path: str) -> None:
     assert "'nope'" in answer.json()["detail"]
 
 
+def test_what_its_client_asks_for_and_is_not_here_is_told(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "hat.png").write_bytes(b"a hat")
+    with (tmp_path / "hat.png").open("rb") as file, pytest.raises(ReplicateError) as refusal:
+        client.run("darkroom/model", input={"prompt": "a hat", "image": file})
+    assert 'file_encoding_strategy="base64"' in (refusal.value.detail or "")
+    with pytest.raises(ReplicateError) as refusal:
+        client.run("darkroom/model:abc", input={"prompt": "a hat"})
+    assert "Leave the version out" in (refusal.value.detail or "")
+
+
 def test_files_are_inputs(client: Client, tmp_path: Path) -> None:
     [first] = client.run("darkroom/model", input={"prompt": "a hat"})
     (tmp_path / "first.png").write_bytes(first.read())

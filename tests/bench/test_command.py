@@ -29,6 +29,8 @@ def _bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         (["http", "--callers", "0"], "'0' should be positive integers"),
         (["--seconds", "0", "http"], "0.0 is not in the range x>=0.1"),
         (["measure"], "No such command 'measure'"),
+        (["--out", "README.md", "check"], "README.md' holds no results of script/bench."),
+        (["check", "--with", "cog.yaml"], "'cog.yaml' holds no results of script/bench."),
     ],
 )
 def test_a_mistake_is_explained(arguments: list[str], complaint: str) -> None:
@@ -59,14 +61,14 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 
 def test_readiness_from_start_to_first_picture(tmp_path: Path) -> None:
-    """On a CPU nothing is compiled or kept, so one way to start says as much as another."""
+    """A warm start comes after the cold one, which keeps what it finds, in whatever order they are asked for."""
     small = ["--model", "emoji-fast", "--step-count", "1", "--size", "64"]
-    result = _bench(*small, "--out", tmp_path / "r.json", "ready", "--start", "background-warm")
+    result = _bench(*small, "--out", tmp_path / "r.json", "ready", "--start", "warm", "--start", "cold")
     assert result.returncode == 0, result.stdout + result.stderr
-    reading, run = read(tmp_path / "r.json")
+    reading, *runs = read(tmp_path / "r.json")
     assert reading["seconds"] > 0
-    assert run["start"] == "background-warm"
-    assert 0 < run["ready"] < run["first_picture"]
+    assert [run["start"] for run in runs] == ["cold", "warm"]
+    assert all(0 < run["ready"] < run["first_picture"] for run in runs)
 
 
 def test_what_is_changed_reaches_server_and_engine_and_is_kept_with_the_figures(tmp_path: Path) -> None:
@@ -101,4 +103,4 @@ def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path) -> None:
     result = _bench("--minutes", "0.01", "--out", tmp_path / "r.json", "--model", "emoji-fast", "join", "soak")
     assert result.returncode == 0
     assert "soak: skipped, the time is up" in result.stdout
-    assert "no request could join before the time was up" in result.stdout or "join: took" in result.stdout
+    assert not (tmp_path / "r.json").exists()

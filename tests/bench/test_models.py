@@ -72,7 +72,9 @@ def test_requests_differ_and_repeat() -> None:
     workload = WORKLOADS["sd21"]
     first, second = workload.request(0), workload.request(1)
     assert first == workload.request(0)
-    assert first["prompt"] != second["prompt"]
+    assert first["seed"] != second["seed"]
+    # More than there are combinations of words.
+    assert len({workload.request(number)["prompt"] for number in range(300)}) == 300
     assert (first["width"], first["num_inference_steps"], first["scheduler"]) == (768, 50, "DPMSolverMultistep")
     mixed = {workload.request(number, mixed=True)["num_inference_steps"] for number in range(200)}
     assert (min(mixed), max(mixed)) == (20, 50)

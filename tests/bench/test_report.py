@@ -21,6 +21,23 @@ def test_measurements_are_added_and_printed(tmp_path: Path, capsys: pytest.Captu
     assert [path.name for path in report.path.parent.iterdir()] == ["results.json"]
 
 
+def test_what_cannot_be_kept_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        Report(tmp_path / "file" / "results.json").add(
+            "together", "emoji", {"alone": [9.6, 10.51], "changed": {"size": 64}}
+        )
+    assert "alone [9.6, 10.51]  changed (size 64)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "words", "[]", "{}", '"runs"'])
+def test_a_file_of_something_else_is_none_of_results(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"other\.json' holds no results of script/bench"):
+        read(path)
+
+
 def test_a_line_of_nvidia_smi() -> None:
     moment = datetime(2026, 11, 24, 12, 30, 15, 250_000)
     line = "2026/11/24 12:30:15.250, 97, 40960, 512.33, 1755\n"

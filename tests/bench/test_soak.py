@@ -37,6 +37,8 @@ def test_memory_counts_from_the_first_minute_on() -> None:
 def test_memory_that_comes_and_goes_is_level_and_a_leak_beneath_it_is_not() -> None:
     pictures = [(float(at), 2.0 + at % 7 / 10) for at in range(600)]
     assert growth(pictures, "memory")["memory_growth"] == 0
+    higher = [(at, value + (at > 450 and value > 2.2)) for at, value in pictures]
+    assert growth(higher, "memory")["memory_growth"] == 0
     leaking = [(at, value + 0.2 * at / 600) for at, value in pictures]
     assert growth(leaking, "memory")["memory_growth"] > 0.05
 
