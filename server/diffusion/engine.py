@@ -161,15 +161,15 @@ class Engine:
 
         Where its memory is too short for that, weights are placed in the next step that needs less (`placement.Step`).
         Call it at the end of `setup`, before requests, and after each later change of the pipeline's weights or
-        adapters: what was recorded or compiled before holds no longer. On other devices it does nothing.
+        adapters: what was recorded, compiled or kept of them before holds no longer. On other devices it only forgets.
 
         Raises:
             OutOfMemory: the device has too little memory for a picture of the model's own size, in any step.
         """
         self._rendezvous.submit(self._embeddings.forget).result()
+        self.adapters.forget()
         if not is_worth_warming(self.placement.device):
             return
-        self.adapters.forget()
         while not self._draws():
             self._place_lower()
 

@@ -203,6 +203,16 @@ async def test_what_setup_has_loaded_stays_at_work(tiny: Tiny, lora: Made, engin
     assert engine.pipeline.get_list_adapters() == {"unet": ["always"], "text_encoder": ["always"]}
 
 
+async def test_what_is_loaded_later_is_at_work_after_warming_up(tiny: Tiny, lora: Made, engines: Engines) -> None:
+    engine, work = engines("stable-diffusion"), text_to_image("stable-diffusion", 5, 3)
+    always, asked = lora("stable-diffusion", 1), lora("stable-diffusion", 2)
+    await draw(engine, [Lora(str(asked), 0.5)], work)
+    engine.pipeline.load_lora_weights(always.parent, weight_name=always.name, adapter_name="always")
+    engine.warm_up()
+    got = await draw(engine, [Lora(str(asked), 0.5)], work)
+    assert difference(got, work(stock(tiny("stable-diffusion"), (always, 1.0), (asked, 0.5)))) < TOLERANCE
+
+
 async def test_the_format_of_kohya_with_its_alpha(tiny: Tiny, lora: Made, engines: Engines, tmp_path: Path) -> None:
     for name in ("stable-diffusion", "stable-diffusion-xl"):
         engine, work = engines(name), text_to_image(name, 5, 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,19 @@ class Model:
 class Doubling(Model):
     def forward(self, sample: torch.Tensor) -> Any:
         return torch.nn.functional.silu(sample) * 2
+
+
+class Noting(Compiler):
+    """Compiles nothing, and notes how long it may keep the interpreter when it is to."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.interval = 0.0
+        super().__init__(None, (1,))
+
+    def _compile(self, gate: Gate, example: Rows) -> None:
+        self.interval = sys.getswitchinterval()
+        self.begun.set()
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> int:
@@ -84,6 +99,23 @@ def test_after_forgetting_everything_is_as_at_first(caplog: pytest.LogCaptureFix
         compiler.wait()
         assert failures(caplog) == expected
         compiler.forget()
+
+
+def test_others_have_the_interpreter_again_and_again_while_something_is_compiled() -> None:
+    model, compiler, usual = Model(), Noting(), sys.getswitchinterval()
+    compiler.find(model.gate, model.rows(), 1)
+    compiler.wait()
+    assert compiler.interval < usual / 10
+    assert sys.getswitchinterval() == usual
+
+
+def test_nothing_is_compiled_while_it_is_held() -> None:
+    model, compiler = Model(), Noting()
+    with compiler.held():
+        compiler.find(model.gate, model.rows(), 1)
+        assert not compiler.begun.wait(0.2)
+    compiler.wait()
+    assert compiler.begun.is_set()
 
 
 def test_the_folder_of_the_cache_is_one_that_was_chosen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

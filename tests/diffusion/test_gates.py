@@ -63,7 +63,8 @@ def test_gates_are_put_once_and_let_others_pass() -> None:
 def test_a_request_is_stopped_at_each_call() -> None:
     pipeline = stable_diffusion()
     put_gates(pipeline)
-    request = Parked(lambda: pipeline(prompt="a car", num_inference_steps=2, guidance_scale=1.0))
+    generator = torch.Generator().manual_seed(0)
+    request = Parked(lambda: pipeline("a car", num_inference_steps=2, guidance_scale=1.0, generator=generator))
     request.switch()
     assert [gate.name for gate, _ in request.calls] == ["text_encoder", "unet", "unet", "unet", "vae.decode"]
     _, first = request.calls[1]

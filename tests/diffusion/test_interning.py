@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 
+import pytest
 import torch
 
 from server.diffusion.interning import Interned
@@ -53,11 +55,12 @@ def test_a_forgotten_one_is_never_taken_for_another() -> None:
         assert interned.find(first).item() == 1
 
 
-def test_the_least_recently_found_is_forgotten_first() -> None:
+@pytest.mark.parametrize("again", [lambda tensor: tensor, torch.clone], ids=["the same", "an equal one"])
+def test_the_least_recently_found_is_forgotten_first(again: Callable[[torch.Tensor], torch.Tensor]) -> None:
     interned = Interned(most=2)
     one, two, three = (torch.tensor([value]) for value in (1, 2, 3))
     found_one, found_two = interned.find(one), interned.find(two)
-    interned.find(one)
+    interned.find(again(one))
     interned.find(three)
     assert interned.find(one) is found_one
     assert interned.find(two) is not found_two
