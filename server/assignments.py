@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -133,5 +134,7 @@ def _open_files(name: str, value: Any) -> Any:
             if not path.is_file():
                 raise InputFileError(f"-i {name}: there is no file {path}. Give the path of one after the @.")
             return LocalFile(str(path))
+        case str() if os.path.isfile(value):  # noqa: PTH113 - for a `Path` a text may be too long
+            raise InputFileError(f"-i {name}: {value} is a file, and would be sent as text. Write {name}=@{value}.")
         case _:
             return value

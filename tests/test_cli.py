@@ -291,6 +291,7 @@ def test_the_models_own_logs_are_shown() -> None:
         ("greet", ["-i", "name=a", "-i", "times=9"], "input.times: 9 is greater than the maximum of 3"),
         ("greet", ["-i", "name=a", "-i", "times=two"], 'input.times: "two" is not of type "integer"'),
         ("copy_files", ["-i", "files=@missing.png"], "there is no file"),
+        ("copy_files", ["-i", "files=/dev/null", "-i", f"files={__file__}"], f"Write files=@{__file__}."),
         ("raise_error", ["-i", "message=no luck"], "ValueError: no luck"),
         ("raise_in_setup", [], "RuntimeError: the weights are gone"),
         ("absent", [], "absent.py"),

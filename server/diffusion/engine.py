@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -175,9 +175,9 @@ class Engine:
 
     def _draws(self) -> bool:
         """Whether there is memory for a first picture; raises where there is no step left that needs less."""
-        own, parts = self._copy(), (self._rendezvous, self._recordings, self._compiler)
         try:
-            draw_first(own, self._recommended, *parts, self._mode)
+            with self._copy() as own:
+                draw_first(own, self._recommended, self._rendezvous, self._recordings, self._compiler, self._mode)
         except OutOfMemory:
             if self.placement.step is max(Step):
                 raise
@@ -283,17 +283,18 @@ class Engine:
         """
         if pipeline:
             put_gates(pipeline)
-        own = self._copy(pipeline)
-        async with own_model(own, self._rendezvous.submit):
-            return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
+        with self._copy(pipeline) as own:
+            async with own_model(own, self._rendezvous.submit):
+                return await asyncio.wrap_future(self._rendezvous.submit(lambda: work(own), seed))
 
     def close(self) -> None:
         """Cancel what runs. Nothing can be asked for afterwards."""
         self.adapters.close()
         self._rendezvous.close()
 
-    def _copy(self, pipeline: DiffusionPipeline | None = None, scheduler: str | None = None) -> DiffusionPipeline:
+    def _copy(
+        self, pipeline: DiffusionPipeline | None = None, scheduler: str | None = None
+    ) -> AbstractContextManager[DiffusionPipeline]:
         stock = pipeline or self.pipeline
         own = private_copy(stock, make_scheduler(scheduler, getattr(stock, "scheduler", None)))
-        self._embeddings.attach(own)
-        return own
+        return self._embeddings.attached(own)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -28,6 +30,9 @@ class Stage(IntEnum):
     """Latents become a picture, once a request."""
     DENOISE = 2
     """One denoising step."""
+
+
+_at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
 class Gate:
@@ -175,6 +180,16 @@ def gate_of(module: torch.nn.Module, method: str = "forward") -> Gate | None:
     return gate if isinstance(gate, Gate) else None
 
 
+@contextmanager
+def made_at_once() -> Iterator[None]:
+    """Have a request's calls within made at once, and alone, while it has something changed that others use, too."""
+    token = _at_once.set(True)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
 def _put(module: Any, method: str, name: str, stage: Stage, **options: Any) -> None:
     if gate_of(module, method):
         return
@@ -183,7 +198,7 @@ def _put(module: Any, method: str, name: str, stage: Stage, **options: Any) -> N
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        request = _request()
+        request = None if _at_once.get() else _request()
         return request.park(gate, args, kwargs) if request else function(*args, **kwargs)
 
     call.gate = gate  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ class Generation:
     Args:
         request: what is asked for.
         plan: how it is done.
-        copies: makes a pipeline that belongs to one picture alone.
+        copies: makes a pipeline that belongs to one picture alone, for as long as it is drawn.
         rendezvous: runs it.
         previews: makes previews.
         watching: who is told.
@@ -91,7 +91,7 @@ class Generation:
         self,
         request: PictureRequest,
         plan: Plan,
-        copies: Callable[[], DiffusionPipeline],
+        copies: Callable[[], AbstractContextManager[DiffusionPipeline]],
         rendezvous: Rendezvous,
         previews: Previews,
         watching: Watching,
@@ -111,6 +111,7 @@ class Generation:
     async def pictures(self) -> AsyncGenerator[Picture, None]:
         """The pictures in order, each as soon as it and those before it are done."""
         self._loop, self._context = asyncio.get_running_loop(), contextvars.copy_context()
+        self._schedule = _scheduler(self._loop, self._context)
         count = len(self._plan.prompts)
         progress = Progress(count, self._watching.on_progress, self._schedule)
         tasks = [asyncio.create_task(self._make(index, progress)) for index in range(count)]
@@ -142,7 +143,16 @@ class Generation:
         if self._plan.untouched:
             progress.skip_picture(index)
             return Picture(self._plan.untouched, seed, await self._describe(index, self._plan.untouched))
-        pipeline, arguments = self._copies(), self._plan.arguments_of(index)
+        with self._copies() as pipeline:
+            drawn, reuse = await self._run(pipeline, index, seed, progress)
+        progress.finish_picture(index)
+        image = await asyncio.to_thread(self._fetch, drawn, index)
+        return Picture(image, seed, await self._describe(index, image), drawn.withheld, reuse)
+
+    async def _run(
+        self, pipeline: DiffusionPipeline, index: int, seed: int, progress: Progress
+    ) -> tuple[Drawn, Reuse | None]:
+        arguments = self._plan.arguments_of(index)
         progress.attach(pipeline, index)
         if self._request.disable_safety_checker and hasattr(pipeline, "safety_checker"):
             pipeline.safety_checker = None
@@ -161,9 +171,7 @@ class Generation:
                 drawn = await asyncio.wrap_future(
                     self._rendezvous.submit(lambda: draw(pipeline, arguments, seed, self._warnings), seed)
                 )
-        progress.finish_picture(index)
-        image = await asyncio.to_thread(self._fetch, drawn, index)
-        return Picture(image, seed, await self._describe(index, image), drawn.withheld, cache.reuse if cache else None)
+        return drawn, cache.reuse if cache else None
 
     @asynccontextmanager
     async def _with_own_model(self, pipeline: DiffusionPipeline) -> AsyncIterator[StepCache | None]:
@@ -204,10 +212,6 @@ class Generation:
         mode = ResizeMode.STRETCH if is_squeezed else ResizeMode.COVER
         return plan_fitting(made, wanted, mode).apply(image.convert("RGB"))
 
-    def _schedule(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call a function in the event loop, as this request; from any thread."""
-        self._loop.call_soon_threadsafe(function, *arguments, context=self._context)
-
     def _show(self, index: int, preview: Raster) -> None:
         fetched = self._loop.run_in_executor(None, preview.__getitem__, 0)
         fetched.add_done_callback(lambda future: self._hand_over(index, future), context=self._context)
@@ -224,6 +228,18 @@ class Generation:
                 f"picture {index} (seed {picture.seed}) is black: the model's safety checker withheld it. Try another "
                 "prompt or seed.",
             )
+
+
+def _scheduler(loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> Callable[..., None]:
+    """Calls a function in the event loop, as the request of this context; from any thread.
+
+    It holds nothing else of the request: pipelines, which it is handed to, wait for the garbage collector.
+    """
+
+    def schedule(function: Callable[..., Any], *arguments: Any) -> None:
+        loop.call_soon_threadsafe(function, *arguments, context=context)
+
+    return schedule
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,14 @@ class Interned:
 
     Args:
         most: how many different ones are remembered; the least recently found is forgotten first.
+        most_bytes: how much memory they may take; a larger one is remembered when no other is. Not all that has no
+            batch dimension is as small as positions: HiDream hands on its embeddings layer by layer.
     """
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 64, most_bytes: int = 256 << 20) -> None:
         self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
         # By numbers that are given once: an id is given again when a forgotten one is gone.
         self._numbers = itertools.count()
         self._originals: OrderedDict[int, torch.Tensor] = OrderedDict()
@@ -51,8 +55,10 @@ class Interned:
         with torch.inference_mode(False):
             # Others, who may be outside the inference mode of who comes first, get it too.
             self._originals[number] = tensor.clone()
-        if len(self._originals) > self._most:
-            self._originals.popitem(last=False)
+        self._bytes += tensor.nbytes
+        while len(self._originals) > self._most or (self._bytes > self._most_bytes and len(self._originals) > 1):
+            _, forgotten = self._originals.popitem(last=False)
+            self._bytes -= forgotten.nbytes
         return number
 
 

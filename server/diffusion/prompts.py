@@ -50,7 +50,7 @@ def watch_length(pipeline: DiffusionPipeline, prompt: str, negative_prompt: str 
     name = max(tokenizers, key=lambda name: tokenizers[name].model_max_length)
     twin = copy.copy(tokenizers[name])
     twin.__class__ = _watching(type(twin))
-    twin.prompt, twin.negative_prompt = prompt, negative_prompt
+    twin.original, twin.prompt, twin.negative_prompt = tokenizers[name], prompt, negative_prompt
     twin.most_tokens = _most_tokens(pipeline)
     setattr(pipeline, name, twin)
 
@@ -66,6 +66,7 @@ def _watching(tokenizer_class: type[Any]) -> type[Any]:
     class Watching(tokenizer_class):  # type: ignore[misc]
         """Cuts texts to length as its base class does, and says so."""
 
+        original: Any
         prompt: str
         negative_prompt: str | None
         most_tokens: int | None

@@ -221,10 +221,11 @@ class _Reader:
             case list() | tuple():
                 parts = [self.read(name, item) for item in value]
                 return (type(value), *(key for key, _ in parts)), type(value)(template for _, template in parts)
-            case dict():
-                items = {key: self.read(str(key), item) for key, item in value.items()}
+            # By numbers, those of rows, as OmniGen has the places of its pictures, it holds for this call alone.
+            case dict() if all(isinstance(key, str) for key in value):
+                items = {key: self.read(key, item) for key, item in value.items()}
                 return (
-                    ("dict", *((key, part) for key, (part, _) in sorted(items.items(), key=lambda item: str(item[0])))),
+                    ("dict", *((key, part) for key, (part, _) in sorted(items.items(), key=lambda item: item[0]))),
                     {key: template for key, (_, template) in items.items()},
                 )
             case None | bool() | int() | float() | str() | torch.dtype() | torch.device():

@@ -13,7 +13,7 @@ from server.schema.signature import Mode
 from server.tracing import Tracing
 from server.worker.child import Child
 from server.worker.connection import ChildConnection
-from server.worker.lifeline import give_up, hold
+from server.worker.lifeline import give_up, hold, leave
 
 
 def main() -> int:
@@ -49,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

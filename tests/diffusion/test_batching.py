@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from greenlet import getcurrent
+from peft import LoraConfig
 from PIL import Image
 
 from server.diffusion import Engine, Pass
@@ -271,6 +272,18 @@ async def test_prompts_share_passes_of_a_language_model(name: str, engine: Loade
     works = [(text_to_image(name, seed, 2, prompt=prompt), None) for seed, prompt in enumerate(prompts)]
     passes = await compare(engine(name), works, anew=True)
     assert {made.requests for made in passes if made.component == "text_encoder"} == {3}
+
+
+async def test_the_scale_of_a_text_encoders_lora_belongs_to_each_request(tiny: Callable[[str], Any]) -> None:
+    """diffusers sets it in the encoder, which is shared, for as long as a prompt is encoded."""
+    loaded = Engine(str(tiny("stable-diffusion")))
+    encoder: Any = loaded.pipeline.text_encoder
+    encoder.add_adapter(LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    works = [text_to_image("stable-diffusion", 1, 2)]
+    works += [text_to_image("stable-diffusion", 1, 2, cross_attention_kwargs={"scale": scale}) for scale in (0.2, 0.6)]
+    works.append(works[0])
+    await compare(loaded, [(work, None) for work in works])
+    loaded.close()
 
 
 async def test_automatic_casting_belongs_to_each_request(engine: Loaded) -> None:

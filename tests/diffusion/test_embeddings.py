@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from server.diffusion.embeddings import Embeddings
 from server.diffusion.pipeline import private_copy
 from server.diffusion.prompts import watch_length
 from server.diffusion.warnings import Warnings
-from tests.diffusion.tiny_pipelines import stable_diffusion, stable_diffusion_xl
+from tests.diffusion.tiny_pipelines import diffusers, stable_diffusion, stable_diffusion_xl
 
 
 class Counted:
@@ -134,6 +135,55 @@ def test_encoders_with_adapters_are_always_asked() -> None:
     assert counted.encoded > before
 
 
+def test_what_a_request_changes_of_its_copy_is_its_own() -> None:
+    counted, other, embeddings = Counted(), Counted(), Embeddings()
+    changed = counted.copy(embeddings)
+    changed.text_encoder = other.pipeline.text_encoder
+    assert equal(encode(changed, "a red apple"), encode(other.pipeline, "a red apple"))
+    assert equal(encode(counted.copy(embeddings), "a red apple"), encode(counted.pipeline, "a red apple"))
+
+
+def test_a_tokenizer_of_its_own_is_asked() -> None:
+    counted, embeddings = Counted(), Embeddings()
+    known = encode(counted.copy(embeddings), "a red apple")
+    changed = counted.copy(embeddings)
+    changed.tokenizer = copy.deepcopy(changed.tokenizer)
+    changed.tokenizer.add_prefix_space = None
+    before = counted.encoded
+    encode(changed, "a red apple")
+    assert counted.encoded > before
+    # That it is watched makes none of it.
+    before = counted.encoded
+    assert equal(encode(watched(counted.copy(embeddings), "a red apple"), "a red apple"), known)
+    assert counted.encoded == before
+
+
+def test_pipelines_of_the_same_parts_that_are_set_up_differently() -> None:
+    pipeline, embeddings = stable_diffusion_xl(), Embeddings()
+    parts = {name: part for name, part in pipeline.components.items() if part is not None}
+    found = []
+    for zeros in (True, False):
+        stock = diffusers.StableDiffusionXLPipeline(**parts, force_zeros_for_empty_prompt=zeros)
+        own: Any = private_copy(stock, stock.scheduler)
+        embeddings.attach(own)
+        with torch.no_grad():
+            found.append(own.encode_prompt("a red apple", device="cpu"))
+            assert equal(found[-1], stock.encode_prompt("a red apple", device="cpu"))
+    assert not equal(*found)
+
+
+def test_what_was_cast_automatically_or_keeps_gradients_is_not_kept() -> None:
+    counted, embeddings = Counted(), Embeddings()
+    expected = encode(counted.pipeline, "a red apple")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not equal(encode(counted.copy(embeddings), "a red apple"), expected)
+    with torch.enable_grad():
+        assert counted.copy(embeddings).encode_prompt("a red apple", "cpu", 1, False)[0].requires_grad
+    assert equal(encode(counted.copy(embeddings), "a red apple"), expected)
+    with torch.enable_grad():
+        assert counted.copy(embeddings).encode_prompt("a red apple", "cpu", 1, True)[0].requires_grad
+
+
 def test_encoders_that_were_changed_are_asked_again_once_told() -> None:
     counted, embeddings = Counted(), Embeddings()
     encode(counted.copy(embeddings), "a red apple")
@@ -191,8 +241,8 @@ def test_a_pipeline_that_encodes_no_prompts_is_left_alone() -> None:
     assert not hasattr(pipeline, "encode_prompt")
 
 
-def watched(pipeline: Any, prompt: str) -> Any:
-    watch_length(pipeline, prompt, None)
+def watched(pipeline: Any, prompt: str, negative_prompt: str | None = None) -> Any:
+    watch_length(pipeline, prompt, negative_prompt)
     return pipeline
 
 
@@ -210,3 +260,16 @@ def test_notices_are_repeated_to_each_request(capfd: pytest.CaptureFixture[str])
         for _ in range(2):
             encode(watched(counted.copy(embeddings), prompt), prompt)
     assert capfd.readouterr().err.count("zebra") == 1
+
+
+def test_a_notice_names_the_input_of_the_request_that_it_is_told_to() -> None:
+    """Some pipelines encode the negative prompt as they do the prompt."""
+    counted, embeddings = Counted(), Embeddings()
+    long = "a red apple " * 40
+    named = []
+    for prompt, negative_prompt in (("a cat", long), (long, None), ("a cat", long)):
+        warnings = Warnings()
+        with notices.told_to(warnings):
+            encode(watched(counted.copy(embeddings), prompt, negative_prompt), long)
+        named += [warning["input"] for warning in warnings.to_list()]
+    assert named == ["negative_prompt", "prompt", "negative_prompt"]

@@ -1,7 +1,9 @@
 """The engine with every tiny pipeline."""
 
 import asyncio
+import gc
 import re
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
@@ -14,7 +16,16 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from server.diffusion import SEEDS, Engine, InputError, ModelError, OutOfMemory, PictureRequest, PicturesWithheld
+from server.diffusion import (
+    SEEDS,
+    Engine,
+    InputError,
+    ModelError,
+    OutOfMemory,
+    PictureRequest,
+    PicturesWithheld,
+    Warnings,
+)
 from server.diffusion.schedulers import usable_schedulers
 from tests.diffusion.drawing import distance, draw, draw_together, same
 from tests.diffusion.tiny_pipelines import BUILDERS, diffusers, stable_diffusion
@@ -303,3 +314,29 @@ def _with_safety_checker(folder: Path) -> Engine:
     pipeline.register_modules(safety_checker=checker, feature_extractor=processor)
     pipeline.save_pretrained(folder)
     return Engine(str(folder))
+
+
+def test_what_a_request_holds_does_not_wait_for_the_garbage_collector(engine: Loaded) -> None:
+    """Its pictures are large, and what it left would be there until some hundreds of others have been."""
+    loaded = engine("stable-diffusion")
+
+    async def draw_one() -> weakref.ref[PictureRequest]:
+        asked = PictureRequest(prompt="a car", seed=1, num_inference_steps=2, width=64, height=64)
+        warnings, nobody = Warnings(), lambda *_: None
+        watching: dict[str, Any] = {"on_progress": nobody, "on_preview": nobody, "preview_interval": 1}
+        assert len([picture async for picture in loaded.generate(asked, warnings=warnings, **watching)]) == 1
+        return weakref.ref(asked)
+
+    async def look() -> bool:
+        gone = await draw_one()
+        # Behind what the request has left to be done on the device's thread, and in this one.
+        await loaded.call(lambda _: None)
+        await asyncio.sleep(0)
+        return gone() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(look())
+    finally:
+        gc.enable()

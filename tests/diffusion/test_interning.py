@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -64,6 +65,18 @@ def test_the_least_recently_found_is_forgotten_first(again: Callable[[torch.Tens
     assert interned.find(one) is found_one
     assert interned.find(two) is not found_two
     assert torch.equal(interned.find(two), two)
+
+
+def test_large_ones_make_room_for_each_other() -> None:
+    interned = Interned(most_bytes=1000)
+    found = [weakref.ref(interned.find(torch.full((100,), float(value)))) for value in range(4)]
+    assert [one() is not None for one in found] == [False, False, True, True]
+    larger = torch.zeros(2000)
+    alone = interned.find(larger)
+    assert [one() is not None for one in found] == [False] * 4
+    assert interned.find(larger) is alone
+    interned.find(torch.full((100,), 1.0))
+    assert interned._bytes == 400
 
 
 def test_nothing_is_remembered_of_tensors_that_are_gone() -> None:

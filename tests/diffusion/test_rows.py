@@ -173,6 +173,18 @@ def test_what_is_known_by_its_identity_alone_does_not_last(interned: Interned) -
     assert rows(interned, x=torch.zeros(1, 3), img_ids=torch.zeros(3)).lasting
 
 
+def test_what_counts_the_rows_of_its_call_is_not_joined(interned: Interned) -> None:
+    """OmniGen is told by the number of the row where its pictures go; joined, those of the second would go nowhere."""
+
+    def call(sizes: dict[int, list[list[int]]]) -> Rows:
+        pictures = [torch.zeros(1, 4, 8, 8) for _ in sizes]
+        return rows(interned, hidden_states=torch.zeros(3, 4, 8, 8), latents=pictures, sizes=sizes)
+
+    one, other = call({0: [[1, 5]], 1: [[1, 5]]}), call({0: [[1, 5]], 1: [[1, 5]]})
+    assert one.key != other.key
+    assert call({}).key == call({}).key
+
+
 def test_outputs_of_every_kind_are_split() -> None:
     values = torch.arange(3.0).view(3, 1).expand(3, 8)
     encoded = AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(values))

@@ -303,6 +303,22 @@ async def test_stop_lets_models_clean_up(start: Start, client: Client, tmp_path:
     assert mark.read_text() == "clean"
 
 
+async def test_stop_is_no_crash_while_a_thread_of_the_model_computes(
+    start: Start, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    worker = await start("run_code")
+    code = (
+        "import threading, torch; x = torch.rand(64, 64)\n"
+        "threading.Thread(target=lambda: [x @ x for _ in iter(int, 1)], daemon=True).start()"
+    )
+    await client.output(worker, code=code)
+    await worker.stop(30)
+    # What C++ says where Python ends a thread within it, and then Python.
+    assert "terminate called" not in caplog.text
+    assert "Fatal Python error" not in caplog.text
+
+
 @pytest.mark.parametrize("moment", ["at once", "loaded"])
 async def test_stop_during_setup(moment: str) -> None:
     async with running_worker("exit_in_setup", environment={"HOW": "hang"}) as worker:
