@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -588,7 +588,7 @@ def test_who_leaves_when_its_place_was_noted_is_forgotten_too() -> None:
     works = [partial(ran.append, 1)]
     forgotten = weakref.ref(works[0])
     # What comes during a pass is noted before the next one.
-    during = iter(
+    during: Iterator[Callable[[], object]] = iter(
         [lambda: waiting.append(rendezvous.submit(works.pop())), lambda: None, lambda: waiting.pop().cancel()]
     )
     gate = Gate("model", Stage.DENOISE, lambda sample: next(during)())
