@@ -18,7 +18,7 @@ from bench.closed_loop import OutOfTime
 from bench.plan import Plan
 from bench.readiness import Start, measure_readiness, measure_reading
 from bench.report import Report, Run, has_gpu, line, machine, read, say
-from bench.session import Session
+from bench.session import Session, end_when_told
 from bench.workloads import ROOT, WORKLOADS
 
 _CACHE = ROOT / ".cache" / "bench"
@@ -142,6 +142,7 @@ def main(ctx: click.Context, /, minutes: float | None, models: Path, **options: 
 
     script/bench --model sd21 reference http --callers 8,32 check
     """
+    end_when_told()
     ctx.obj = _session(models, time.perf_counter() + 60 * minutes if minutes else float("inf"), **options)
     say(f"machine    {line(machine())}")
     if ctx.invoked_subcommand is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -47,13 +48,24 @@ class Session:
         """Call a function in a process of its own, whose end frees the GPU. What it prints is seen."""
         process = multiprocessing.get_context("spawn").Process(target=_call, args=(function, *arguments))
         process.start()
-        process.join()
+        try:
+            process.join()
+        finally:
+            process.terminate()
+            process.join(30)
+            process.kill()
         if process.exitcode:
             raise RuntimeError(f"{function.__name__} ended with {process.exitcode}; the reason is above")
 
 
+def end_when_told() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, with all that it has started: or that would be measured, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def _call(function: Callable[..., None], *arguments: Any) -> None:
     """Call a function whose standard error, where models report their progress, is only shown if it fails."""
+    end_when_told()
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         os.dup2(log.fileno(), 2)
         try:

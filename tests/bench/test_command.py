@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.report import read
@@ -97,6 +100,29 @@ def test_a_section_that_fails_does_not_stop_the_next_and_is_told(tmp_path: Path)
     assert result.returncode == 1
     assert f"NotADirectoryError: [Errno 20] Not a directory: '{models}'" in result.stdout
     assert "| Check |" in result.stdout
+
+
+def _begun(pid: int) -> list[psutil.Process]:
+    """The servers and engines that a bench has started."""
+    found = []
+    for process in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if {"serve", "--multiprocessing-fork"} & set(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("section", ["together", "join"])
+def test_what_it_has_started_ends_with_it(section: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--model", "emoji-fast", "--out", str(tmp_path / "r.json"), section]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as running:
+        while not (begun := _begun(running.pid)):
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.terminate()
+        assert running.wait(60) == 143
+    _, alive = psutil.wait_procs(begun, timeout=10)
+    assert alive == []
 
 
 def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path) -> None:
