@@ -48,6 +48,9 @@ class Plan:
             for name in ("size", "steps", "go_fast")
             if (value := getattr(self.workload, name)) != getattr(usual, name)
         }
+        # Background and wait come to the same code.
+        if self.compiling == "off":
+            changes["compile"] = "off"
         if self.quantize != "none":
             changes["quantize"] = self.quantize
         if self.devices is not None:
@@ -56,7 +59,8 @@ class Plan:
 
     def stock(self) -> Plan:
         """The same without what only Darkroom has."""
-        return replace(self, workload=replace(self.workload, go_fast=False), quantize="none", devices=None)
+        workload = replace(self.workload, go_fast=False)
+        return replace(self, workload=workload, compiling="wait", quantize="none", devices=None)
 
     def add(self, section: str, figures: Mapping[str, Any]) -> None:
         """Report a measurement of the workload."""

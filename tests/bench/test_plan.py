@@ -26,16 +26,18 @@ def test_what_is_usual_is_not_told(plan: Plan) -> None:
 
 def test_what_is_changed_is_told(plan: Plan) -> None:
     workload = replace(plan.workload.resized(512, 8), go_fast=True)
-    changed = replace(plan, workload=workload, quantize="fp8", devices="all")
+    changed = replace(plan, workload=workload, compiling="off", quantize="fp8", devices="all")
     changed.add("http", {"p50": 1.0})
     [run] = read(plan.report.path)
-    assert run["changed"] == {"size": 512, "steps": 8, "go_fast": True, "quantize": "fp8", "devices": "all"}
+    own = {"compile": "off", "quantize": "fp8", "devices": "all"}
+    assert run["changed"] == {"size": 512, "steps": 8, "go_fast": True, **own}
     assert workload.request(3)["go_fast"] is True
     assert "go_fast" not in plan.workload.request(3)
 
 
 def test_a_stock_pipeline_has_nothing_of_what_only_darkroom_has(plan: Plan) -> None:
-    changed = replace(plan, workload=replace(plan.workload, go_fast=True), quantize="fp8", devices="all")
+    workload = replace(plan.workload, go_fast=True)
+    changed = replace(plan, workload=workload, compiling="off", quantize="fp8", devices="all")
     assert changed.stock() == plan
     smaller = replace(changed, workload=replace(changed.workload, size=512))
     assert smaller.stock().changed == {"size": 512}
