@@ -16,8 +16,8 @@ from typing import Any
 from diffusers.pipelines.pag.pag_utils import PAGMixin
 
 from server.diffusion.errors import ModelError
-from server.diffusion.gates import Gate, gate_of, put_gate, remove_gates
-from server.diffusion.twins import make_twin
+from server.diffusion.gates import Gate, remove_gates
+from server.diffusion.twins import is_offloaded, make_twin, put_twin
 
 _CHANGING = {
     "StableDiffusionAttendAndExcitePipeline",
@@ -49,15 +49,13 @@ async def own_model(pipeline: Any, submit: Callable[[Callable[[], list[Gate]]], 
         return
     name = "unet" if hasattr(pipeline, "unet") else "transformer"
     model = getattr(pipeline, name)
-    if any(hasattr(module, "_hf_hook") for module in model.modules()):
+    if is_offloaded(model):
         raise ModelError(
             f"{type(pipeline).__name__} changes its model while it draws, and needs it on the device as a whole, for "
             "which that has too little memory. Use a device with more memory, or a model without perturbed attention."
         )
     twin = await asyncio.to_thread(make_twin, model)
-    gate = gate_of(model)
-    put_gate(name, twin, gate and (gate.original or gate), stateful=True)
-    setattr(pipeline, name, twin)
+    put_twin(pipeline, name, twin)
     try:
         yield
     finally:

@@ -22,8 +22,8 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformer2DModel
 from torch import nn
 
-from server.diffusion.gates import gate_of, put_gate, remove_gates
-from server.diffusion.twins import make_twin
+from server.diffusion.gates import remove_gates
+from server.diffusion.twins import is_offloaded, make_twin, put_twin
 
 THRESHOLD = 0.08
 """How much what the first block adds may have changed, on average, for the rest to be taken again: what the authors of
@@ -54,7 +54,7 @@ def why_not(pipeline: Any) -> str | None:
         return f"this model ({type(pipeline).__name__}) has no cache of steps in diffusers that works"
     if model.is_cache_enabled:
         return "who runs this server has turned a cache on for every request"
-    if any(hasattr(module, "_hf_hook") for module in model.modules()):
+    if is_offloaded(model):
         return "the device has too little memory for all of this model"
     return None
 
@@ -67,8 +67,7 @@ class StepCache:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        model = pipeline.transformer
-        self._twin: Any = make_twin(model)
+        self._twin: Any = make_twin(pipeline.transformer)
         self._passes = 0
         self._whole = 0
         self._named = False
@@ -79,9 +78,7 @@ class StepCache:
         self._twin.enable_cache(FirstBlockCacheConfig(threshold=THRESHOLD))
         self._twin.forward = self._told(self._twin.forward)
         self._twin.cache_context = self._cache_context
-        gate = gate_of(model)
-        put_gate("transformer", self._twin, gate and (gate.original or gate), stateful=True)
-        pipeline.transformer = self._twin
+        put_twin(pipeline, "transformer", self._twin)
 
     @property
     def reuse(self) -> Reuse:

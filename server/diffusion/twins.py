@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import types
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from server.diffusion.errors import ModelError
-from server.diffusion.gates import remove_gates
+from server.diffusion.gates import gate_of, put_gate, remove_gates
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
@@ -42,6 +42,24 @@ def make_twin(model: _Model) -> _Model:
                 "hook, such as those of offloading or caching. Load the LoRA in setup, or leave the hook out."
             )
     return twin
+
+
+def put_twin(pipeline: Any, name: str, twin: nn.Module) -> None:
+    """Have a twin take the place of its model in a pipeline, with a gate that shares no pass and is not recorded.
+
+    Args:
+        pipeline: one that nobody else uses.
+        name: which of its models that is.
+        twin: what it gets instead, for what it keeps from one call to the next.
+    """
+    gate = gate_of(getattr(pipeline, name))
+    put_gate(name, twin, gate and (gate.original or gate), stateful=True)
+    setattr(pipeline, name, twin)
+
+
+def is_offloaded(model: nn.Module) -> bool:
+    """Whether parts of a model are on the device only while they are at work. It can have no twin."""
+    return any(hasattr(module, "_hf_hook") for module in model.modules())
 
 
 def _share(tensor: torch.Tensor) -> torch.Tensor:

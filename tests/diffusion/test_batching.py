@@ -113,6 +113,14 @@ async def all_told(engine: Engine) -> None:
     await engine.call(lambda _: None)
 
 
+async def call_together(engine: Engine, works: list[tuple[Work, Any]]) -> list[np.ndarray]:
+    """What each comes to where all begin at once."""
+    async with held(engine):
+        tasks = [asyncio.create_task(engine.call(work, pipeline=pipeline, seed=7)) for work, pipeline in works]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks)
+
+
 async def compare(engine: Engine, works: list[tuple[Work, Any]], *, anew: bool = False) -> list[Pass]:
     """Run each alone, then all together; the passes of the latter.
 
@@ -126,10 +134,7 @@ async def compare(engine: Engine, works: list[tuple[Work, Any]], *, anew: bool =
     passes: list[Pass] = []
     engine.on_pass = passes.append
     try:
-        async with held(engine):
-            tasks = [asyncio.create_task(engine.call(work, pipeline=pipeline, seed=7)) for work, pipeline in works]
-            await asyncio.sleep(0)
-        together = await asyncio.gather(*tasks)
+        together = await call_together(engine, works)
         await all_told(engine)
     finally:
         engine.on_pass = None

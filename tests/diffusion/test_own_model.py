@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from server.diffusion.gates import gate_of
 from server.diffusion.own_model import changes_its_model
 from tests.diffusion.drawing import TOLERANCE, distance, draw_together
 from tests.diffusion.rare_pipelines import build
-from tests.diffusion.test_batching import held
+from tests.diffusion.test_batching import call_together
 from tests.diffusion.tiny_pipelines import diffusers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated.*:FutureWarning")  # as diffusers' own calls are
@@ -56,11 +55,9 @@ async def test_a_stock_call_is_the_same_in_company(name: str, folder: Path, load
     shared = getattr(diffusers, name).from_pipe(loaded.pipeline)
     works = [drawing(seed, given) for seed, given in enumerate(WORKS)]
     expected = [work(stock) for work in works]
-    async with held(loaded):
-        tasks = [asyncio.create_task(loaded.call(work, pipeline=shared)) for work in works]
-        await asyncio.sleep(0)
-    for picture, task in zip(expected, tasks, strict=True):
-        assert np.abs(picture - await task).max() < TOLERANCE
+    together = await call_together(loaded, [(work, shared) for work in works])
+    for picture, got in zip(expected, together, strict=True):
+        assert np.abs(picture - got).max() < TOLERANCE
 
 
 def test_requests_are_the_same_in_company_and_leave_the_model_as_it_was(folder: Path, loaded: Engine) -> None:
